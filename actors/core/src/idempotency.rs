@@ -1,0 +1,1 @@
+//! Idempotency (being built).

@@ -1,0 +1,3 @@
+//! Rate budgets of an integration (being built).
+
+pub mod token_bucket;

@@ -1,0 +1,1 @@
+//! Payload mapping with jq (being built).

@@ -1,0 +1,1 @@
+//! One run (being built).

@@ -1,0 +1,1 @@
+//! Windows of outcomes (being built).

@@ -1,0 +1,3 @@
+//! Causeway's actors: thin shells round the pure core.
+
+pub mod ports;

@@ -1,0 +1,112 @@
+//! What the actors ask of the outside world, as traits the server implements.
+//!
+//! [`Transport`] opens one [`Client`] per integration; a client sends one request and gives a [`Flight`] back: a
+//! future of the [`Exchange`] that can be asked, at any moment, whether the request has left.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_core::bulkhead::PoolSpec;
+use causeway_core::classify::Phase;
+use causeway_core::endpoint::Timeouts;
+use causeway_core::failure::Reason;
+use causeway_core::name::IntegrationName;
+use http::{HeaderMap, Method, StatusCode, Uri};
+
+/// Makes the HTTP client of an integration.
+pub trait Transport: Send + Sync + 'static {
+    /// Opens a client on the calling thread: its connections and their drivers live there too.
+    fn open(&self, target: &Target) -> Rc<dyn Client>;
+}
+
+/// Where a client connects to, and with which pool.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Whose client it is.
+    pub integration: IntegrationName,
+    /// Its connections.
+    pub pool: PoolSpec,
+}
+
+/// One integration's HTTP client, with its own connections.
+pub trait Client: 'static {
+    /// Sends one request, once: no retry, no redirect is followed. Dropping the flight closes its connection.
+    fn send(&self, request: WireRequest) -> Pin<Box<dyn Flight>>;
+}
+
+/// A request on its way.
+pub trait Flight: Future<Output = Exchange> {
+    /// Whether a byte of the request may have reached the socket. Once `Sent`, always `Sent`.
+    fn phase(&self) -> Phase;
+}
+
+/// One request, complete with credentials.
+pub struct WireRequest {
+    /// The method.
+    pub method: Method,
+    /// Absolute; `http` only for loopback hosts, which the settings have checked.
+    pub uri: Uri,
+    /// All headers but `Host` and `Content-Length`.
+    pub headers: HeaderMap,
+    /// The body's bytes; empty for none.
+    pub body: Bytes,
+    /// How long each part may take.
+    pub timeouts: Timeouts,
+    /// The largest response body that is read, in bytes.
+    pub max_body: usize,
+}
+
+/// What came of one request.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The whole response, or how it broke.
+    pub result: Result<WireResponse, Broken>,
+    /// Whether the provider can have seen the request.
+    pub phase: Phase,
+    /// Whether the connection had served before.
+    pub reused: bool,
+    /// How long the parts took.
+    pub timings: Timings,
+}
+
+/// A whole response.
+#[derive(Debug)]
+pub struct WireResponse {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The whole body, as received.
+    pub body: Bytes,
+}
+
+/// How an exchange broke before its response was whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Where it broke.
+    pub reason: Reason,
+    /// For people: what was attempted and what the system said. Carries no credential and no payload.
+    pub message: String,
+    /// The status, where the head had arrived.
+    pub status: Option<u16>,
+}
+
+/// How long the parts of an exchange took; `None` for a part that did not happen (a reused connection has no `dns`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Resolving the name.
+    pub dns: Option<Duration>,
+    /// Connecting TCP.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// From the request being handed to a connection to the response's head.
+    pub first_byte: Option<Duration>,
+    /// From the response's head to the body's end.
+    pub body: Option<Duration>,
+    /// The whole.
+    pub total: Duration,
+}

@@ -1,0 +1,2 @@
+//! Core benches.
+fn main() {}
