@@ -1,1 +1,158 @@
-//! Idempotency (being built).
+//! Outward idempotency: one key for ever, one gate for every resend, and doubt that does not wear off.
+//!
+//! A step's key is derived from its run and its name, so every attempt of it, in this process or a later one, sends
+//! the same. Whether an attempt may be repeated is asked at one place, [`Resend::allows`]. And once an attempt has
+//! ended ambiguously, [`Doubt`] holds until the provider itself settles it: a refusal, an open breaker or a lapsed
+//! deadline afterwards says nothing about what the first attempt did.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::classify::Safety;
+use crate::failure::{ErrorClass, Failure};
+use crate::name::{RunId, StepName};
+use crate::time::Mono;
+
+/// The key that every attempt of one step sends: `cw_` and 32 hexadecimal digits, derived from run and step.
+pub fn outward_key(run: &RunId, step: &StepName) -> String {
+    let digest =
+        Sha256::new().chain_update(run.as_str()).chain_update(b"/").chain_update(step.as_str()).finalize();
+    let mut key = String::with_capacity(35);
+    key.push_str("cw_");
+    for byte in digest.iter().take(16) {
+        for nibble in [byte >> 4, byte & 15] {
+            key.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
+    }
+    key
+}
+
+/// What makes it harmless to send an endpoint's request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// It only reads.
+    Safe,
+    /// The provider knows the key again for this long after it first saw it.
+    Key {
+        /// How long the provider keeps keys.
+        retention: Duration,
+    },
+    /// Nothing: an ambiguous attempt stays ambiguous.
+    Never,
+}
+
+impl Resend {
+    /// Whether a request first sent at `first_sent` may be sent again at `now`.
+    pub fn allows(self, first_sent: Option<Mono>, now: Mono) -> bool {
+        match (self, first_sent) {
+            (_, None) | (Self::Safe, _) => true,
+            (Self::Key { retention }, Some(first)) => now.since(first) < retention,
+            (Self::Never, Some(_)) => false,
+        }
+    }
+
+    /// Whether the endpoint may change something.
+    pub const fn safety(self) -> Safety {
+        match self {
+            Self::Safe => Safety::Safe,
+            Self::Key { .. } | Self::Never => Safety::Mutating,
+        }
+    }
+}
+
+/// Whether it is in doubt that a step has acted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubt(bool);
+
+impl Doubt {
+    /// Whether there is doubt.
+    pub const fn exists(self) -> bool {
+        self.0
+    }
+
+    /// Takes a failed attempt into account.
+    pub fn observe(&mut self, failure: &Failure) {
+        if failure.class == ErrorClass::Ambiguous {
+            self.0 = true;
+        } else if settles(failure) {
+            self.0 = false;
+        }
+    }
+}
+
+/// Whether a failure under the same key tells for certain what became of the first attempt.
+///
+/// An answer that the provider could parse but not use (`invalid_response`) tells that the effect is done. A refusal
+/// of the request as such (400, 402, 422 …) tells that it was not done and will not be: the body is the same in
+/// every attempt. Refusals that are judged before the key is looked at (credentials, routing, conflicts, patience)
+/// tell nothing.
+fn settles(failure: &Failure) -> bool {
+    match failure.class {
+        ErrorClass::InvalidResponse => true,
+        ErrorClass::Client => {
+            !matches!(failure.provider_status, None | Some(300..=399 | 401 | 403..=405 | 407..=409))
+        }
+        ErrorClass::Transient
+        | ErrorClass::RateLimited
+        | ErrorClass::Ambiguous
+        | ErrorClass::BreakerOpen
+        | ErrorClass::Throttled
+        | ErrorClass::Overloaded
+        | ErrorClass::Deadline
+        | ErrorClass::Credential
+        | ErrorClass::Internal => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(status: u16) -> Failure {
+        Failure::new(ErrorClass::Client, "c", "m").status(Some(status))
+    }
+
+    #[test]
+    fn the_key_depends_on_run_and_step_alone() {
+        let step = |name: &str| StepName::new(name).unwrap();
+        let key = outward_key(&RunId::new("run_1"), &step("charge"));
+        // printf 'run_1/charge' | sha256sum
+        assert_eq!(key, "cw_908c35832bcededb8a97ec43b03a8290");
+        assert_eq!(key, outward_key(&RunId::new("run_1"), &step("charge")));
+        assert_ne!(key, outward_key(&RunId::new("run_2"), &step("charge")));
+        assert_ne!(key, outward_key(&RunId::new("run_1"), &step("refund")));
+    }
+
+    #[test]
+    fn the_gate() {
+        let hour = Duration::from_secs(3600);
+        let (first, later) = (Mono::ZERO, Mono::ZERO + hour);
+        assert!(Resend::Never.allows(None, later));
+        assert!(!Resend::Never.allows(Some(first), later));
+        assert!(Resend::Safe.allows(Some(first), later));
+        assert!(Resend::Key { retention: hour * 2 }.allows(Some(first), later));
+        assert!(!Resend::Key { retention: hour }.allows(Some(first), later));
+    }
+
+    #[test]
+    fn doubt_is_sticky_until_the_provider_settles_it() {
+        let mut doubt = Doubt::default();
+        doubt.observe(&client(402));
+        assert!(!doubt.exists());
+        doubt.observe(&Failure::new(ErrorClass::Ambiguous, "reset", "m"));
+        assert!(doubt.exists());
+        for class in ErrorClass::ALL {
+            if !matches!(class, ErrorClass::InvalidResponse) {
+                doubt.observe(&Failure::new(class, "c", "m"));
+                assert!(doubt.exists(), "{class:?}");
+            }
+        }
+        for status in [401, 403, 404, 409] {
+            doubt.observe(&client(status));
+            assert!(doubt.exists(), "{status}");
+        }
+        doubt.observe(&client(402));
+        assert!(!doubt.exists());
+    }
+}

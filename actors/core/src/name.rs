@@ -13,7 +13,9 @@ pub const MAX_NAME: usize = 64;
 
 /// Why a text is no name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a valid name: use 1 to {MAX_NAME} of a–z, 0–9, `_`, `-`{dots}, beginning with a letter")]
+#[error(
+    "`{text}` is not a valid name: use 1 to {MAX_NAME} of a–z, 0–9, `_`, `-`{dots}, beginning with a letter"
+)]
 pub struct InvalidName {
     text: String,
     dots: &'static str,

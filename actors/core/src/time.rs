@@ -4,10 +4,11 @@
 //! and timestamps shown to people. A caller reads both at once and hands them over as [`Now`], so one decision never
 //! sees two clocks disagree.
 
+use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// A point in monotonic time: the span since the process's own origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,9 +52,8 @@ impl Sub<Duration> for Mono {
     }
 }
 
-/// A point in wall time, in milliseconds since the Unix epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+/// A point in wall time, in milliseconds since the Unix epoch. It is written as RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Wall(u64);
 
 impl Wall {
@@ -81,6 +81,22 @@ impl Add<Duration> for Wall {
     }
 }
 
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_millisecond(millis) {
+            Ok(timestamp) => write!(f, "{timestamp:.3}"),
+            Err(_) => write!(f, "{millis}"),
+        }
+    }
+}
+
+impl Serialize for Wall {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Both clocks, read at the same instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
@@ -95,5 +111,26 @@ impl Now {
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self { mono: self.mono + span, wall: self.wall + span }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wall_time_is_written_for_people() {
+        assert_eq!(Wall::from_unix_millis(1_700_000_000_042).to_string(), "2023-11-14T22:13:20.042Z");
+        assert_eq!(Wall::from_unix_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Wall::from_unix_millis(u64::MAX).to_string(), i64::MAX.to_string());
+    }
+
+    #[test]
+    fn earlier_minus_later_is_zero() {
+        let (earlier, later) =
+            (Mono::from_origin(Duration::from_secs(1)), Mono::from_origin(Duration::from_secs(3)));
+        assert_eq!(later.since(earlier), Duration::from_secs(2));
+        assert_eq!(earlier.since(later), Duration::ZERO);
+        assert_eq!(Mono::MAX + Duration::from_secs(1), Mono::MAX);
     }
 }

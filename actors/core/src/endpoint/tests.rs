@@ -1,0 +1,166 @@
+use super::*;
+use crate::mapping::{Kind, RunView};
+use crate::sanitise::Extra;
+
+const RUN: RunView<'static> = RunView { id: "run_1", correlation_id: "c", operation: "payments.charge" };
+
+fn program(kind: Kind, source: &str) -> Program {
+    Program::compile(kind, source).unwrap()
+}
+
+fn endpoint(body: BodyKind, resend: Resend) -> Endpoint {
+    Endpoint {
+        name: EndpointName::new("create_charge").unwrap(),
+        method: Method::POST,
+        path: PathTemplate::parse("/v1/charges").unwrap(),
+        body,
+        headers: HeaderMap::new(),
+        request: None,
+        response: None,
+        rules: Vec::new(),
+        resend,
+        key_header: None,
+        timeouts: Timeouts::default(),
+    }
+}
+
+fn input(text: &'static str) -> Json {
+    Json::parse(Bytes::from_static(text.as_bytes())).unwrap()
+}
+
+fn interpret(
+    endpoint: &Endpoint,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Json, Failure> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+    }
+    let body = Bytes::copy_from_slice(body.as_bytes());
+    let answer = Answer { status, headers: &map, body: &body, at: Wall::default(), resends_key: false };
+    endpoint.interpret(&answer, &Sanitiser::new(&Extra::default()))
+}
+
+#[test]
+fn without_a_mapping_bytes_pass_untouched() {
+    let endpoint = endpoint(BodyKind::Json, Resend::Never);
+    let request = endpoint.materialise(&input("{ \"a\":1.50 }"), &RUN, None).unwrap();
+    assert_eq!(request.body, "{ \"a\":1.50 }");
+    assert_eq!(request.path_and_query, "/v1/charges");
+    assert_eq!(request.headers[header::CONTENT_TYPE], "application/json");
+    assert_eq!(interpret(&endpoint, 200, &[], "{ \"b\": 2 }").unwrap().as_str(), "{ \"b\": 2 }");
+    assert_eq!(interpret(&endpoint, 204, &[], "").unwrap(), Json::NULL);
+}
+
+#[test]
+fn a_mapping_writes_path_query_headers_and_body() {
+    let mut endpoint = endpoint(BodyKind::Form, Resend::Key { retention: Duration::from_secs(60) });
+    endpoint.path = PathTemplate::parse("/v1/charges/{id}").unwrap();
+    endpoint.key_header = Some(HeaderName::from_static("idempotency-key"));
+    endpoint.request = Some(program(
+        Kind::Request,
+        r#"{ path: { id: .id }, query: { expand: "x" }, headers: { "X-Run": $run.id }, body: { amount: .amount, key: $idempotency_key } }"#,
+    ));
+    let request = endpoint.materialise(&input(r#"{"id":"a b","amount":5}"#), &RUN, Some("cw_1")).unwrap();
+    assert_eq!(request.path_and_query, "/v1/charges/a%20b?expand=x");
+    assert_eq!(request.body, "amount=5&key=cw_1");
+    assert_eq!(request.headers["idempotency-key"], "cw_1");
+    assert_eq!(request.headers["x-run"], "run_1");
+    assert_eq!(request.headers[header::CONTENT_TYPE], "application/x-www-form-urlencoded");
+}
+
+#[test]
+fn a_request_that_cannot_be_written_is_our_failure() {
+    let mut endpoint = endpoint(BodyKind::Json, Resend::Never);
+    for source in [
+        ".a.b.c | error",
+        r#"{ headers: { Host: "evil" } }"#,
+        r#"{ headers: { X: "a\nb" } }"#,
+        r#"{ path: { id: "1" } }"#,
+    ] {
+        endpoint.request = Some(program(Kind::Request, source));
+        let failure = endpoint.materialise(&input("{}"), &RUN, None).unwrap_err();
+        assert_eq!(
+            (failure.class, &*failure.code),
+            (ErrorClass::Internal, "request_mapping_failed"),
+            "{source}"
+        );
+        assert!(failure.message.contains("create_charge"), "{}", failure.message);
+    }
+}
+
+#[test]
+fn rules_come_before_the_table() {
+    let mut endpoint = endpoint(BodyKind::Json, Resend::Never);
+    endpoint.rules = vec![
+        Rule {
+            when: program(Kind::Response, ".status == 402"),
+            class: Some(ErrorClass::Client),
+            code: Some(program(Kind::Response, ".body.error.code")),
+            message: Some(program(Kind::Response, ".body.error.message")),
+        },
+        Rule {
+            when: program(Kind::Response, r#".status == 200 and .body.status == "busy""#),
+            class: Some(ErrorClass::Transient),
+            code: None,
+            message: None,
+        },
+    ];
+    let declined = r#"{"error":{"code":"card_declined","message":"Your card\nwas declined."}}"#;
+    let failure = interpret(&endpoint, 402, &[], declined).unwrap_err();
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Client, "card_declined"));
+    assert_eq!(failure.provider_status, Some(402));
+    assert!(!failure.message.contains('\n'), "{}", failure.message);
+    let failure = interpret(&endpoint, 200, &[], r#"{"status":"busy"}"#).unwrap_err();
+    assert_eq!((failure.class, &*failure.code), (ErrorClass::Transient, "http_200"));
+    assert!(interpret(&endpoint, 200, &[], r#"{"status":"ok"}"#).is_ok());
+    let failure = interpret(&endpoint, 500, &[], "").unwrap_err();
+    assert_eq!(failure.class, ErrorClass::Ambiguous);
+    endpoint.rules[0].when = program(Kind::Response, r#".body.error.code == "busy""#);
+    let failure = interpret(&endpoint, 500, &[], "<html>").unwrap_err();
+    assert_eq!(
+        (failure.class, &*failure.code),
+        (ErrorClass::Ambiguous, "http_500"),
+        "a rule that fails does not apply"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_an_invalid_response() {
+    let mut endpoint = endpoint(BodyKind::Json, Resend::Never);
+    let code = |failure: Failure| (failure.class, failure.code.into_owned());
+    let invalid = |code: &str| (ErrorClass::InvalidResponse, code.to_owned());
+    assert_eq!(code(interpret(&endpoint, 200, &[], "<html>").unwrap_err()), invalid("response_not_json"));
+    let gzip = interpret(&endpoint, 200, &[("content-encoding", "gzip")], "{}").unwrap_err();
+    assert_eq!(code(gzip), invalid("unexpected_content_encoding"));
+    endpoint.response = Some(program(Kind::Response, ".body.id.x"));
+    assert_eq!(
+        code(interpret(&endpoint, 200, &[], r#"{"id":"s"}"#).unwrap_err()),
+        invalid("response_mapping_failed")
+    );
+}
+
+#[test]
+fn a_refusal_carries_the_providers_wait_and_words() {
+    let endpoint = endpoint(BodyKind::Json, Resend::Never);
+    let failure =
+        interpret(&endpoint, 429, &[("retry-after", "7")], r#"{"message":"slow down"}"#).unwrap_err();
+    assert_eq!(failure.class, ErrorClass::RateLimited);
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(failure.message, "slow down");
+    let failure = interpret(&endpoint, 404, &[], &"[".repeat(10_000)).unwrap_err();
+    assert_eq!(failure.message, "the provider answered 404");
+}
+
+#[test]
+fn too_many_words_do_not_undo_what_was_done() {
+    let endpoint = endpoint(BodyKind::Json, Resend::Never);
+    let class = |status| endpoint.broken(Reason::BodyTooLarge, Phase::Sent, status, String::new()).class;
+    assert_eq!(class(Some(200)), ErrorClass::InvalidResponse);
+    assert_eq!(class(Some(404)), ErrorClass::Client);
+    assert_eq!(class(Some(500)), ErrorClass::Ambiguous);
+    let reset = endpoint.broken(Reason::Reset, Phase::Sent, Some(200), String::new());
+    assert_eq!((reset.class, &*reset.code), (ErrorClass::Ambiguous, "reset"));
+}

@@ -1,0 +1,119 @@
+//! The words in which an integration is asked and answers: calls, attempts, how they end, and what is to be done.
+
+use std::time::Duration;
+
+use crate::breaker::Transition;
+use crate::classify::{Cut, Phase};
+use crate::failure::Failure;
+use crate::time::Mono;
+
+/// Names a call; unique within a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// Names an attempt; unique within an integration, across restarts of its actor too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub u64);
+
+/// A call to admit.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// Its name.
+    pub id: CallId,
+    /// Which endpoint, as an index into [`IntegrationSpec::endpoints`](super::IntegrationSpec::endpoints).
+    pub endpoint: usize,
+    /// When its answer is no longer of use.
+    pub deadline: Mono,
+}
+
+/// How an attempt ended; `T` is what a success yields.
+#[derive(Debug)]
+pub struct AttemptEnd<T> {
+    /// The mapped result, or what went wrong.
+    pub result: Result<T, Failure>,
+    /// Whether the request had left.
+    pub phase: Phase,
+    /// What ended it before its own timeouts did.
+    pub cut: Option<Cut>,
+}
+
+/// How a call ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallEnd<T> {
+    /// With a result.
+    Succeeded(T),
+    /// Without one, and without an effect that is in doubt.
+    Failed(Failure),
+    /// It is not known whether the provider has acted.
+    Unknown(Failure),
+    /// The caller left before anything was sent that could have acted.
+    Cancelled,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Effect<T> {
+    /// Start an attempt.
+    Send(Send),
+    /// Ask an attempt to stop, if it may.
+    Stop(AttemptId),
+    /// The deadline has passed and a mutating request is out: tell the caller that the outcome is pending.
+    Pending(CallId),
+    /// Answer a call; it is over.
+    Answer {
+        /// Which.
+        call: CallId,
+        /// With what.
+        end: CallEnd<T>,
+        /// How many attempts were made for it.
+        attempts: u32,
+    },
+    /// The breaker changed its state.
+    Transition(Transition),
+}
+
+/// An attempt to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// For which call.
+    pub call: CallId,
+    /// Its name.
+    pub attempt: AttemptId,
+    /// 1 for the first.
+    pub number: u32,
+    /// Whether an earlier attempt of this call has left: its key, if any, is sent again.
+    pub resends: bool,
+    /// How long the call waited in the queue for it.
+    pub queued: Duration,
+}
+
+/// What became of the call of a finished attempt: for the attempt's log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// The call is answered: succeeded.
+    Succeeded,
+    /// The call is answered: failed.
+    Failed,
+    /// The call is answered: unknown.
+    Unknown,
+    /// The call is answered: its caller had left.
+    Cancelled,
+    /// It will be tried again after this wait.
+    Retry(Duration),
+    /// Nobody waits for it: an attempt of a former life.
+    Ignored,
+}
+
+impl Disposition {
+    /// The word used in the attempt's log line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Cancelled => "cancelled",
+            Self::Retry(_) => "retry",
+            Self::Ignored => "ignored",
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Reading Retry-After (RFC 9110, section 10.2.3).
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+
+use crate::time::Wall;
+
+/// The longest wait believed: quotas reset within a month, and what lies years off is a mistake (most often an instant
+/// written where a span belongs), which must not park an integration for as long.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+/// How long the response asks to wait from `now` on: whole seconds, or until an HTTP-date in any of its three forms.
+///
+/// A date names a second, so the wait is rounded up to whole seconds: never before the second it names. A date in the
+/// past means now. Of several headers the longest wait counts. `None` where there is none that makes sense: signs,
+/// fractions, words, more than [`LONGEST_RETRY_AFTER`].
+pub fn retry_after(headers: &HeaderMap, now: Wall) -> Option<Duration> {
+    let values = headers.get_all(RETRY_AFTER).iter();
+    values.filter_map(|value| parse(value.to_str().ok()?.trim(), now)).max()
+}
+
+fn parse(value: &str, now: Wall) -> Option<Duration> {
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let wait = if digits { Duration::from_secs(value.parse().ok()?) } else { until_date(value, now)? };
+    (wait <= LONGEST_RETRY_AFTER).then_some(wait)
+}
+
+fn until_date(value: &str, now: Wall) -> Option<Duration> {
+    let date = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let left = date.saturating_sub(Duration::from_millis(now.unix_millis()));
+    Some(Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sun, 06 Nov 1994 08:49:37 GMT.
+    const EXAMPLE: u64 = 784_111_777;
+
+    fn read(values: &[&[u8]], now_millis: u64) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(RETRY_AFTER, HeaderValue::from_bytes(value).unwrap());
+        }
+        retry_after(&headers, Wall::from_unix_millis(now_millis))
+    }
+
+    fn seconds(value: &str) -> Option<u64> {
+        read(&[value.as_bytes()], 0).map(|wait| wait.as_secs())
+    }
+
+    #[test]
+    fn seconds_are_read_as_they_stand() {
+        assert_eq!(seconds("120"), Some(120));
+        assert_eq!(seconds("0"), Some(0));
+        assert_eq!(seconds(" \t7 "), Some(7));
+        assert_eq!(seconds("007"), Some(7));
+    }
+
+    #[test]
+    fn nonsense_is_no_wait() {
+        for nonsense in
+            ["", " ", "-1", "+1", "1.5", "1e3", "soon", "12s", "12 13", "1,2", "99999999999999999999999"]
+        {
+            assert_eq!(seconds(nonsense), None, "{nonsense:?}");
+        }
+        assert_eq!(read(&[b"\xff\xfe"], 0), None);
+        assert_eq!(read(&[b"Sun, 31 Feb 2027 08:49:37 GMT"], 0), None);
+        assert_eq!(read(&[], 0), None);
+    }
+
+    #[test]
+    fn a_wait_of_more_than_a_year_is_nonsense() {
+        let longest = LONGEST_RETRY_AFTER.as_secs();
+        assert_eq!(seconds(&longest.to_string()), Some(longest));
+        assert_eq!(seconds(&(longest + 1).to_string()), None);
+        assert_eq!(seconds("1790000000"), None);
+        assert_eq!(read(&[b"Fri, 31 Dec 9999 23:59:59 GMT"], EXAMPLE * 1_000), None);
+    }
+
+    #[test]
+    fn a_date_has_three_forms() {
+        for form in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            let wait = read(&[form.as_bytes()], (EXAMPLE - 90) * 1_000);
+            assert_eq!(wait, Some(Duration::from_secs(90)), "{form}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_never_taken_too_early_and_a_past_one_means_now() {
+        let date: &[&[u8]] = &[b"Sun, 06 Nov 1994 08:49:37 GMT"];
+        assert_eq!(read(date, EXAMPLE * 1_000 - 1_500), Some(Duration::from_secs(2)));
+        assert_eq!(read(date, EXAMPLE * 1_000 - 1), Some(Duration::from_secs(1)));
+        assert_eq!(read(date, EXAMPLE * 1_000), Some(Duration::ZERO));
+        assert_eq!(read(date, EXAMPLE * 1_000 + 5), Some(Duration::ZERO));
+        assert_eq!(read(date, u64::MAX), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn of_several_the_longest_counts() {
+        assert_eq!(read(&[b"3", b"nonsense", b"20", b"7"], 0), Some(Duration::from_secs(20)));
+    }
+
+    /// The same instant in the other two forms, taken from the first one's text.
+    fn forms(date: &str) -> [String; 3] {
+        let (weekday, day, month, year, time) =
+            (&date[..3], &date[5..7], &date[8..11], &date[12..16], &date[17..25]);
+        let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+        let long = days.iter().find(|long| long.starts_with(weekday)).unwrap();
+        let padded = day.strip_prefix('0').map_or_else(|| day.to_owned(), |digit| format!(" {digit}"));
+        let obsolete = format!("{long}, {day}-{month}-{} {time} GMT", &year[2..]);
+        [date.to_owned(), obsolete, format!("{weekday} {month} {padded} {time} {year}")]
+    }
+
+    proptest! {
+        #[test]
+        fn dates_come_back_in_all_forms(
+            // Two digits of a year reach from 1970 to 2069.
+            date in 0_u64..3_155_000_000,
+            ahead in 0_u64..2 * LONGEST_RETRY_AFTER.as_secs() * 1_000,
+        ) {
+            let now = (date * 1_000).saturating_sub(ahead);
+            let left = Duration::from_secs((date * 1_000 - now).div_ceil(1_000));
+            let expected = (left <= LONGEST_RETRY_AFTER).then_some(left);
+            for form in forms(&httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(date))) {
+                prop_assert_eq!(read(&[form.as_bytes()], now), expected, "{}", form);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_stumble(bytes in prop::collection::vec(any::<u8>(), 0..40), now in any::<u64>()) {
+            if HeaderValue::from_bytes(&bytes).is_ok() {
+                let wait = read(&[&bytes], now);
+                prop_assert!(wait.is_none_or(|wait| wait <= LONGEST_RETRY_AFTER));
+            }
+        }
+
+        #[test]
+        fn no_text_like_a_date_makes_it_stumble(
+            text in "(Sun|Sunday|Mon)?,? ?[0-9]{0,2}[ -]?(Nov|Feb)?[ -]?[ 0-9:]{0,12} ?[0-9]{0,4} ?(GMT)?",
+            now in any::<u64>(),
+        ) {
+            let wait = read(&[text.as_bytes()], now);
+            prop_assert!(wait.is_none_or(|wait| wait <= LONGEST_RETRY_AFTER));
+        }
+    }
+}

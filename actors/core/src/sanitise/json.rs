@@ -1,0 +1,360 @@
+//! Masking JSON in one pass over its bytes, without a tree.
+//!
+//! What is harmless is copied as it stands, in long runs; white space between tokens is left out, so that the result
+//! is one line. The pass ends once enough is written. It is also the check: at the first byte that is no JSON it
+//! gives up, and the text is treated as text.
+
+use super::cards::is_card;
+use super::detect::{Finder, Found, Kind};
+use super::escape::{beginning, decode_unicode, push_control, push_json, unescape};
+use super::fields::{Fields, Judgement, Role};
+use super::mask::What;
+use crate::json::MAX_DEPTH;
+
+/// How far beyond what is shown a string is looked at: what begins in the part shown is recognised by what follows.
+pub(super) const SLACK: usize = 1024;
+/// How often escapes within escapes are taken away.
+const MAX_LAYERS: usize = 3;
+
+/// Masks a document. `None` if it is none. Else what is written, which may exceed `cap`, and how much was not read.
+pub(super) fn mask(text: &[u8], cap: usize, fields: &Fields) -> Option<(Vec<u8>, usize)> {
+    let out = Vec::with_capacity(text.len().min(cap).saturating_add(64));
+    let mut pass = Pass { text, fields, cap, at: 0, copied: 0, out };
+    let end = pass.value(None, false, 0).and_then(|()| match pass.peek() {
+        None => Ok(()),
+        Some(_) => Err(Stop::Malformed),
+    });
+    match end {
+        Err(Stop::Malformed) => None,
+        Ok(()) | Err(Stop::Enough) => {
+            pass.flush();
+            Some((pass.out, text.len() - pass.at))
+        }
+    }
+}
+
+/// Why the pass ends early.
+enum Stop {
+    Malformed,
+    Enough,
+}
+
+struct Pass<'a> {
+    text: &'a [u8],
+    fields: &'a Fields,
+    cap: usize,
+    /// Where the pass stands.
+    at: usize,
+    /// Up to where is written; between here and `at` is what may be copied.
+    copied: usize,
+    out: Vec<u8>,
+}
+
+/// The inside of a string: from, to, whether there are escapes.
+#[derive(Clone, Copy)]
+struct Inside {
+    from: usize,
+    to: usize,
+    escaped: bool,
+}
+
+impl Pass<'_> {
+    /// Copies what may be copied.
+    fn flush(&mut self) {
+        self.out.extend_from_slice(&self.text[self.copied..self.at]);
+        self.copied = self.at;
+    }
+
+    /// Writes `with` instead of everything since `from`.
+    fn replace(&mut self, from: usize, with: &str) {
+        self.out.extend_from_slice(&self.text[self.copied..from]);
+        self.out.extend_from_slice(with.as_bytes());
+        self.copied = self.at;
+    }
+
+    /// The next byte that is no white space, which is left out.
+    #[inline]
+    fn peek(&mut self) -> Option<u8> {
+        match self.text.get(self.at) {
+            Some(&byte) if byte > b' ' => Some(byte),
+            Some(_) => self.skip_space(),
+            None => None,
+        }
+    }
+
+    #[inline(never)]
+    fn skip_space(&mut self) -> Option<u8> {
+        self.flush();
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.text.get(self.at) {
+            self.at += 1;
+        }
+        self.copied = self.at;
+        self.text.get(self.at).copied()
+    }
+
+    fn value(&mut self, what: Option<What>, card: bool, depth: usize) -> Result<(), Stop> {
+        match self.peek().ok_or(Stop::Malformed)? {
+            b'"' => {
+                let inside = self.string()?;
+                match what {
+                    Some(what) => self.mask_string(inside, what),
+                    None => self.look_into(inside)?,
+                }
+            }
+            b'{' if what.is_none() => self.object(card, depth + 1)?,
+            b'[' if what.is_none() => self.array(card, depth + 1)?,
+            b'{' | b'[' => self.mask_whole(what, depth)?,
+            b'-' | b'0'..=b'9' => self.number(what)?,
+            b't' => self.word(b"true")?,
+            b'f' => self.word(b"false")?,
+            b'n' => self.word(b"null")?,
+            _ => return Err(Stop::Malformed),
+        }
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result<(), Stop> {
+        if self.out.len() + (self.at - self.copied) > self.cap { Err(Stop::Enough) } else { Ok(()) }
+    }
+
+    fn object(&mut self, card: bool, depth: usize) -> Result<(), Stop> {
+        // What a sibling has told of the value to come.
+        let mut named = None;
+        let mut more = self.open(b'}', depth)?;
+        while more {
+            if self.peek() != Some(b'"') {
+                return Err(Stop::Malformed);
+            }
+            let key = self.string()?;
+            let judgement = self.judge(key)?;
+            self.look_into(key)?;
+            if self.peek() != Some(b':') {
+                return Err(Stop::Malformed);
+            }
+            self.at += 1;
+            let what = judgement.what.or(match judgement.role {
+                Role::Number if card => Some(What::Card),
+                Role::Value => named,
+                Role::None | Role::Card | Role::Number | Role::Name => None,
+            });
+            if what.is_none() && judgement.role == Role::Name && self.peek() == Some(b'"') {
+                let name = self.string()?;
+                named = self.judge(name)?.what;
+                self.look_into(name)?;
+                self.go_on()?;
+            } else {
+                self.value(what, judgement.role == Role::Card, depth)?;
+            }
+            more = self.more(b'}')?;
+        }
+        Ok(())
+    }
+
+    /// What a string says as a name.
+    fn judge(&self, name: Inside) -> Result<Judgement, Stop> {
+        let raw = &self.text[name.from..name.to];
+        if name.escaped {
+            return Ok(self.fields.judge(&unescape(raw).ok_or(Stop::Malformed)?));
+        }
+        Ok(self.fields.judge(raw))
+    }
+
+    fn array(&mut self, card: bool, depth: usize) -> Result<(), Stop> {
+        let mut more = self.open(b']', depth)?;
+        while more {
+            self.value(None, card, depth)?;
+            more = self.more(b']')?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, close: u8, depth: usize) -> Result<bool, Stop> {
+        if depth > MAX_DEPTH {
+            return Err(Stop::Malformed);
+        }
+        self.at += 1;
+        let empty = self.peek() == Some(close);
+        self.at += usize::from(empty);
+        Ok(!empty)
+    }
+
+    fn more(&mut self, close: u8) -> Result<bool, Stop> {
+        let byte = self.peek().ok_or(Stop::Malformed)?;
+        self.at += 1;
+        match byte {
+            b',' => Ok(true),
+            _ if byte == close => Ok(false),
+            _ => Err(Stop::Malformed),
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Stop> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(Stop::Malformed);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self, what: Option<What>) -> Result<(), Stop> {
+        let start = self.at;
+        let rest = &self.text[start..];
+        let length =
+            rest.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'));
+        self.at += length.unwrap_or(rest.len());
+        match what {
+            None | Some(What::Tokens) => {
+                let number = &self.text[start..self.at];
+                if number.len() >= 13 && is_card_number(number) {
+                    self.replace_value(start, What::Card);
+                }
+            }
+            Some(what) => self.replace_value(start, what),
+        }
+        Ok(())
+    }
+
+    /// Writes a placeholder, in quotes, instead of the value that began at `start`.
+    fn replace_value(&mut self, start: usize, what: What) {
+        self.replace(start, "\"");
+        self.out.extend_from_slice(what.placeholder().as_bytes());
+        self.out.push(b'"');
+    }
+
+    /// Steps over a string.
+    fn string(&mut self) -> Result<Inside, Stop> {
+        let from = self.at + 1;
+        let (mut at, mut escaped) = (from, false);
+        loop {
+            at += special(self.text.get(at..).unwrap_or_default());
+            match self.text.get(at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    at += 2;
+                }
+                Some(_) | None => return Err(Stop::Malformed),
+            }
+        }
+        self.at = at + 1;
+        Ok(Inside { from, to: at, escaped })
+    }
+
+    fn mask_string(&mut self, inside: Inside, what: What) {
+        // That it was empty tells something and harms nobody.
+        if inside.from < inside.to {
+            self.replace_value(inside.from - 1, what);
+        }
+    }
+
+    /// Steps over an array or object and masks it as a whole.
+    fn mask_whole(&mut self, what: Option<What>, depth: usize) -> Result<(), Stop> {
+        let start = self.at;
+        self.flush();
+        let written = self.out.len();
+        let (cap, at) = (self.cap, depth + 1);
+        // The inside is read to its end, however little is to be shown, and what that writes is taken back.
+        self.cap = usize::MAX;
+        let read = if self.text[start] == b'{' { self.object(false, at) } else { self.array(false, at) };
+        self.cap = cap;
+        self.out.truncate(written);
+        read?;
+        self.copied = start;
+        if let Some(what) = what {
+            self.replace_value(start, what);
+        }
+        Ok(())
+    }
+
+    /// Looks into a string that has just been stepped over.
+    fn look_into(&mut self, inside: Inside) -> Result<(), Stop> {
+        let shown = self.cap.saturating_sub(self.out.len()).saturating_add(SLACK);
+        let raw = &self.text[inside.from..inside.to];
+        let whole = raw.len() <= shown;
+        if inside.escaped {
+            return self.look_into_escaped(inside, shown);
+        }
+        for found in Finder::new(beginning(raw, shown), self.fields) {
+            self.put(inside.from, found);
+        }
+        if whole { Ok(()) } else { Err(Stop::Enough) }
+    }
+
+    /// The same for a string with escapes, which are taken away before it is judged.
+    fn look_into_escaped(&mut self, inside: Inside, shown: usize) -> Result<(), Stop> {
+        let raw = &self.text[inside.from..inside.to];
+        let mut decoded = unescape(raw).ok_or(Stop::Malformed)?;
+        for _ in 1..MAX_LAYERS {
+            match decode_unicode(&decoded) {
+                std::borrow::Cow::Borrowed(_) => break,
+                std::borrow::Cow::Owned(inner) => decoded = inner,
+            }
+        }
+        let seen = beginning(&decoded, shown);
+        let sensitive = Finder::new(seen, self.fields).any(|found| matches!(found.kind, Kind::Mask(_)));
+        if !sensitive {
+            // Escapes stay as they stand; what must not stand raw is written as an escape.
+            for found in Finder::new(raw, self.fields).filter(|found| matches!(found.kind, Kind::Control(_)))
+            {
+                self.put(inside.from, found);
+            }
+            return Ok(());
+        }
+        self.out.extend_from_slice(&self.text[self.copied..inside.from]);
+        let mut copied = 0;
+        for found in Finder::new(seen, self.fields) {
+            push_json(&mut self.out, &seen[copied..found.start]);
+            match found.kind {
+                Kind::Mask(what) => self.out.extend_from_slice(what.placeholder().as_bytes()),
+                Kind::Control(character) => push_control(&mut self.out, character),
+            }
+            copied = found.end;
+        }
+        push_json(&mut self.out, &seen[copied..]);
+        self.copied = inside.to;
+        if seen.len() < decoded.len() { Err(Stop::Enough) } else { Ok(()) }
+    }
+
+    /// Writes what stands for a region of the string that begins at `base`.
+    fn put(&mut self, base: usize, found: Found) {
+        self.out.extend_from_slice(&self.text[self.copied..base + found.start]);
+        match found.kind {
+            Kind::Mask(what) => self.out.extend_from_slice(what.placeholder().as_bytes()),
+            Kind::Control(character) => push_control(&mut self.out, character),
+        }
+        self.copied = base + found.end;
+    }
+}
+
+/// Whether a number is a card's: an integer, or one written with an exponent. Coordinates are not.
+fn is_card_number(number: &[u8]) -> bool {
+    let exponent = number.iter().position(|byte| matches!(byte, b'e' | b'E'));
+    let mantissa = &number[..exponent.unwrap_or(number.len())];
+    let digits = mantissa.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let whole = exponent.is_some() || !mantissa.contains(&b'.');
+    whole && (13..=19).contains(&digits) && is_card(mantissa)
+}
+
+/// How far it is to the next quote, backslash or control character, eight bytes at a time.
+fn special(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    const fn zeros(word: u64) -> u64 {
+        word.wrapping_sub(ONES) & !word & HIGHS
+    }
+    let mut at = 0;
+    while let Some(chunk) = text[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*chunk);
+        let quotes = zeros(word ^ (ONES * b'"' as u64));
+        let backslashes = zeros(word ^ (ONES * b'\\' as u64));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+        let found = quotes | backslashes | controls;
+        if found != 0 {
+            // A borrow may mark a byte too many, but never before the first that is right.
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = text[at..].iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+    rest.map_or(text.len(), |rest| at + rest)
+}
