@@ -1,3 +1,25 @@
-//! Causeway's actors: thin shells round the pure core.
+//! Causeway's actors: thin shells round the pure core, and the only files that import actix's actors.
+//!
+//! - [`mesh`] builds and supervises everything, and takes it down in order;
+//! - [`router`] takes operations in, one router per HTTP worker;
+//! - [`integration`] is the actor of one external system, with its attempts and their connections;
+//! - [`board`] is what HTTP reads; [`ports`] is what the actors ask of the server;
+//! - [`guard`] turns a panic into a restart; [`clock`] is the only reader of clocks; [`metric`] names every metric;
+//! - [`plan`] is what all of it is built from.
 
+mod attempt;
+pub mod board;
+pub mod clock;
+#[cfg(feature = "testing")]
+pub mod fakes;
+pub mod guard;
+pub mod integration;
+pub mod mesh;
+mod meters;
+pub mod metric;
+pub mod plan;
 pub mod ports;
+mod record;
+pub mod router;
+
+pub use record::TARGET as ATTEMPT_TARGET;

@@ -1,0 +1,156 @@
+//! What the outside sees: snapshots that their owners write and HTTP reads.
+//!
+//! A look-up never waits for a mailbox, so health, lists and look-ups answer while an actor is busy, restarting or
+//! dead. Each entry has one writer: an integration's actor its snapshot, a run's router the run's outcome.
+//!
+//! Runs that may act are kept while they are under way and, within bounds, after they ended; the oldest go first.
+//! They live in memory only: a restart forgets them, and the answers that carry them say so.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use causeway_core::integration::View;
+use causeway_core::name::{IntegrationName, RunId};
+use causeway_core::operation::Outcome;
+use causeway_core::time::Now;
+use dashmap::DashMap;
+
+/// The most finished runs kept.
+pub const MAX_FINISHED_RUNS: usize = 10_000;
+/// The most bytes of results kept with them.
+pub const MAX_FINISHED_BYTES: usize = 64 << 20;
+/// What a finished run takes besides its result, in bytes, roughly.
+const RUN_OVERHEAD: usize = 1024;
+
+/// How an integration's actor itself is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It works.
+    Running,
+    /// It has panicked and waits before it works again.
+    Restarting,
+    /// It has panicked too often and is set aside until its breaker is reset.
+    Quarantined,
+}
+
+/// An integration as its actor last wrote it down.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The state of its core.
+    pub view: View,
+    /// When it was written.
+    pub at: Now,
+    /// How its actor is doing.
+    pub condition: Condition,
+    /// How often its actor has been rebuilt.
+    pub generation: u64,
+}
+
+/// The snapshots.
+#[derive(Default)]
+pub struct Board {
+    integrations: DashMap<IntegrationName, Arc<Snapshot>>,
+    runs: DashMap<RunId, Arc<Outcome>>,
+    finished: Mutex<Finished>,
+}
+
+/// The finished runs on the board, oldest first.
+#[derive(Default)]
+struct Finished {
+    order: VecDeque<(RunId, usize)>,
+    bytes: usize,
+}
+
+impl Board {
+    /// Writes an integration's snapshot.
+    pub fn post(&self, integration: &IntegrationName, snapshot: Snapshot) {
+        self.integrations.insert(integration.clone(), Arc::new(snapshot));
+    }
+
+    /// An integration's last snapshot.
+    pub fn integration(&self, name: &str) -> Option<Arc<Snapshot>> {
+        self.integrations.get(name).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// Writes a run down that is under way.
+    pub fn run_started(&self, outcome: Outcome) {
+        self.runs.insert(outcome.id.clone(), Arc::new(outcome));
+    }
+
+    /// Writes a run's outcome down, and lets the oldest go where there are too many.
+    pub fn run_finished(&self, outcome: Outcome) {
+        let (id, size) = (outcome.id.clone(), outcome.result.bytes().len() + RUN_OVERHEAD);
+        self.runs.insert(id.clone(), Arc::new(outcome));
+        for old in self.make_room(id, size) {
+            self.runs.remove(&old);
+        }
+    }
+
+    fn make_room(&self, id: RunId, size: usize) -> Vec<RunId> {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        finished.order.push_back((id, size));
+        finished.bytes += size;
+        let mut old = Vec::new();
+        while finished.order.len() > MAX_FINISHED_RUNS || finished.bytes > MAX_FINISHED_BYTES {
+            let Some((id, size)) = finished.order.pop_front() else { break };
+            finished.bytes -= size;
+            old.push(id);
+        }
+        old
+    }
+
+    /// A run under way, or one of the last that ended.
+    pub fn run(&self, id: &str) -> Option<Arc<Outcome>> {
+        self.runs.get(id).map(|entry| Arc::clone(entry.value()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use causeway_core::json::Json;
+    use causeway_core::name::{CorrelationId, OperationName};
+    use causeway_core::operation::RunStatus;
+    use causeway_core::time::Wall;
+
+    use super::*;
+
+    fn outcome(id: String, result: Json) -> Outcome {
+        Outcome {
+            id: RunId::new(id),
+            operation: OperationName::new("a").unwrap(),
+            version: 1,
+            correlation_id: CorrelationId::new("c").unwrap(),
+            status: RunStatus::Succeeded,
+            degraded: false,
+            result,
+            steps: Vec::new(),
+            error: None,
+            created_at: Wall::default(),
+            finished_at: None,
+        }
+    }
+
+    #[test]
+    fn the_oldest_finished_runs_are_let_go() {
+        let board = Board::default();
+        board.run_started(outcome("run_live".to_owned(), Json::NULL));
+        for n in 0..=MAX_FINISHED_RUNS {
+            board.run_finished(outcome(format!("run_{n}"), Json::NULL));
+        }
+        assert!(board.run("run_0").is_none());
+        assert!(board.run("run_1").is_some() && board.run("run_live").is_some());
+        assert_eq!(board.runs.len(), MAX_FINISHED_RUNS + 1);
+    }
+
+    #[test]
+    fn large_results_are_bounded_by_their_bytes() {
+        let board = Board::default();
+        let large = Json::parse(Bytes::from(format!("\"{}\"", "x".repeat(4 << 20)))).unwrap();
+        for n in 0..20 {
+            board.run_finished(outcome(format!("run_{n}"), large.clone()));
+        }
+        assert!(board.runs.len() < 17, "{}", board.runs.len());
+        assert!(board.run("run_19").is_some());
+    }
+}

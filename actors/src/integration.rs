@@ -1,0 +1,588 @@
+//! The actor of one integration: a shell round [`causeway_core::integration`].
+//!
+//! It lives on one I/O thread with its HTTP client, its attempts and their connections. Messages come in, the core
+//! decides, effects go out; the actor itself decides nothing about breakers, limits or retries. What it holds beside
+//! the core are the things a pure value cannot: reply channels, running attempts, permits, one wake-up timer.
+//!
+//! # Panics and restarts
+//!
+//! Every handler runs the core inside [`guard::caught`]. A panic stops the actor; its supervisor calls
+//! [`Supervised::restarting`], which rebuilds the core. Calls that had an attempt on the wire keep it: the rebuilt
+//! core adopts the attempt, and its result answers the call. Calls that were waiting are answered: failed, or
+//! unknown where an earlier attempt is in doubt. The mailbox survives, the neighbours do not notice.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised};
+use causeway_core::breaker::Transition;
+use causeway_core::classify::Safety;
+use causeway_core::failure::{ErrorClass, Failure};
+use causeway_core::idempotency::Doubt;
+use causeway_core::integration::{AttemptId, Call, CallEnd, CallId, Disposition, Effect, Integration, Send};
+use causeway_core::json::Json;
+use causeway_core::time::{Mono, Now};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::attempt::{self, Guard, Job, Report, StepState};
+use crate::board::{Board, Condition, Snapshot};
+use crate::clock::Clock;
+use crate::guard::{self, Restarts, Verdict};
+use crate::meters::Meters;
+use crate::plan::{IntegrationPlan, LogPlan, StepCall};
+use crate::ports::{Client, Target, Transport};
+use crate::record::Record;
+
+/// How often, at most, the board is told what has changed but for the breaker, which is told at once.
+const POST_EVERY: Duration = Duration::from_millis(200);
+
+/// How a step ended.
+#[derive(Debug)]
+pub struct StepEnd {
+    /// With what.
+    pub end: CallEnd<Json>,
+    /// How many attempts were made.
+    pub attempts: u32,
+}
+
+/// What is answered to [`Execute`].
+#[derive(Debug)]
+pub enum StepReply {
+    /// The step is over.
+    Ended(StepEnd),
+    /// The deadline has passed while a request is out that may act; the end follows.
+    Pending(oneshot::Receiver<StepReply>),
+}
+
+/// Executes a step.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Execute {
+    /// Names the call, unique within the process.
+    pub id: CallId,
+    /// The step.
+    pub call: StepCall,
+    /// The place in this integration that the call takes up.
+    pub permit: OwnedSemaphorePermit,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<StepReply>,
+}
+
+/// The caller of a step has left.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Cancel(pub CallId);
+
+/// Opens the breaker by hand.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Trip {
+    /// Why; shown to operators and callers.
+    pub reason: String,
+    /// For how long; without it, until it is reset.
+    pub lasting: Option<Duration>,
+    /// Told when it has taken effect.
+    pub done: oneshot::Sender<()>,
+}
+
+/// Puts the breaker back to automatic and closed, and ends a quarantine.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Reset {
+    /// Why, for the log.
+    pub reason: Option<String>,
+    /// Told when it has taken effect.
+    pub done: oneshot::Sender<()>,
+}
+
+/// An attempt has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AttemptFinished {
+    pub(crate) attempt: AttemptId,
+    pub(crate) report: Report,
+}
+
+/// The deadline of an attempt's run has passed while its request, which may act, is out.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct AttemptOverdue(pub(crate) AttemptId);
+
+/// Sets the actor's timer, and tells whether it is alive.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Wake;
+
+/// Panics where a fault of the core would: for tests of the restart.
+#[cfg(feature = "testing")]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PanicNow;
+
+/// Panics where nothing catches it, and the address closes for good: for tests of what comes after.
+#[cfg(feature = "testing")]
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DieNow;
+
+/// What an actor is built from.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) plan: Arc<IntegrationPlan>,
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) clock: Clock,
+    pub(crate) log: Arc<LogPlan>,
+    pub(crate) seed: u64,
+}
+
+/// One integration's actor.
+pub struct IntegrationActor {
+    parts: Parts,
+    core: Integration<Json>,
+    client: Rc<dyn Client>,
+    meters: Meters,
+    calls: HashMap<CallId, Caller>,
+    flying: HashMap<AttemptId, Flying>,
+    next_attempt: u64,
+    restarts: Restarts,
+    condition: Condition,
+    /// After a panic: no call before this.
+    resting_until: Option<Mono>,
+    generation: u64,
+    wake: Option<(Mono, SpawnHandle)>,
+    posted: Mono,
+    stale: bool,
+    sampled: f64,
+}
+
+/// Who waits for a call.
+struct Caller {
+    reply: oneshot::Sender<StepReply>,
+    step: Rc<StepState>,
+    attempts: u32,
+    doubt: Doubt,
+    /// An attempt has come back with the effect done, and the call is not answered yet.
+    acted: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// An attempt on the wire.
+struct Flying {
+    call: CallId,
+    queued: Duration,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl IntegrationActor {
+    /// A new actor. One that takes the place of an actor that has died goes by what that one left on the board.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let now = parts.clock.mono();
+        let target = Target { integration: parts.plan.name.clone(), pool: parts.plan.spec.pool.clone() };
+        let (spec, seed) = (parts.plan.spec.clone(), parts.seed);
+        let last = parts.board.integration(parts.plan.name.as_str());
+        let core = match last.as_deref() {
+            None => Integration::new(spec, now, seed),
+            Some(Snapshot { view, at, generation, .. }) => {
+                let parked_until = view.parked_for.map(|wait| at.mono + wait);
+                Integration::restarted(
+                    spec,
+                    now,
+                    seed.wrapping_add(*generation),
+                    view.mode.clone(),
+                    parked_until,
+                    0,
+                )
+            }
+        };
+        let quarantined = last.as_ref().is_some_and(|last| last.condition == Condition::Quarantined);
+        Self {
+            core,
+            client: parts.transport.open(&target),
+            meters: Meters::new(&parts.plan),
+            calls: HashMap::new(),
+            flying: HashMap::new(),
+            next_attempt: 0,
+            restarts: if quarantined { Restarts::quarantined() } else { Restarts::default() },
+            condition: if quarantined { Condition::Quarantined } else { Condition::Running },
+            resting_until: None,
+            generation: last.map_or(0, |last| last.generation + 1),
+            wake: None,
+            posted: now,
+            stale: true,
+            sampled: 0.0,
+            parts,
+        }
+    }
+
+    /// How many messages the mailbox holds: reports and requests of every call there can be, and a few of operators.
+    pub(crate) fn mailbox(plan: &IntegrationPlan) -> usize {
+        plan.spec.pool.capacity().saturating_mul(4).saturating_add(64)
+    }
+
+    /// Runs the core, does what it asks for, and sets the timer; a panic stops the actor.
+    fn turn(&mut self, ctx: &mut Context<Self>, body: impl FnOnce(&mut Self, Now)) {
+        let now = self.parts.clock.now();
+        let turned = guard::caught(|| {
+            self.core.advance(now.mono);
+            if self.resting_until.is_some_and(|until| until <= now.mono) {
+                self.rested(now);
+            }
+            body(self, now);
+            self.perform(ctx, now);
+        });
+        match turned {
+            Ok(()) => self.schedule(ctx, now.mono),
+            Err(message) => self.panicked(ctx, now.mono, &message),
+        }
+    }
+
+    fn perform(&mut self, ctx: &Context<Self>, now: Now) {
+        let mut breaker_changed = false;
+        while let Some(effect) = self.core.poll() {
+            match effect {
+                Effect::Send(send) => self.send(ctx, send),
+                Effect::Stop(attempt) => {
+                    if let Some(stop) = self.flying.get_mut(&attempt).and_then(|flying| flying.stop.take()) {
+                        // An attempt that has just ended does not listen any more; its report is on its way.
+                        let _ = stop.send(());
+                    }
+                }
+                Effect::Pending(call) => self.tell_pending(call),
+                Effect::Answer { call, end, attempts } => self.answer(call, end, attempts),
+                Effect::Transition(transition) => {
+                    self.tell_transition(&transition);
+                    breaker_changed = true;
+                }
+            }
+        }
+        self.stale = true;
+        if breaker_changed || now.mono.since(self.posted) >= POST_EVERY {
+            self.post(now);
+        }
+    }
+
+    fn send(&mut self, ctx: &Context<Self>, send: Send) {
+        let Some(caller) = self.calls.get_mut(&send.call) else { return };
+        caller.attempts = send.number;
+        self.next_attempt = self.next_attempt.max(send.attempt.0 + 1);
+        let (stop, stopped) = oneshot::channel();
+        self.flying.insert(send.attempt, Flying { call: send.call, queued: send.queued, stop: Some(stop) });
+        let safety = self.core.resend(caller.step.call.endpoint).safety();
+        let address = ctx.address().downgrade();
+        actix::spawn(attempt::run(Job {
+            plan: Arc::clone(&self.parts.plan),
+            step: Rc::clone(&caller.step),
+            client: Rc::clone(&self.client),
+            clock: self.parts.clock,
+            sanitiser: self.parts.log.sanitiser.clone(),
+            number: send.number,
+            resends: send.resends,
+            span: self.parts.seed.rotate_left(17) ^ send.attempt.0.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            stop: stopped,
+            guard: Guard::new(address, send.attempt, safety),
+        }));
+    }
+
+    fn tell_pending(&mut self, call: CallId) {
+        if let Some(caller) = self.calls.get_mut(&call) {
+            let (reply, rest) = oneshot::channel();
+            let first = std::mem::replace(&mut caller.reply, reply);
+            // A router that is gone waits for nothing.
+            let _ = first.send(StepReply::Pending(rest));
+        }
+    }
+
+    fn answer(&mut self, call: CallId, end: CallEnd<Json>, attempts: u32) {
+        if let CallEnd::Failed(failure) | CallEnd::Unknown(failure) = &end {
+            self.meters.rejection(failure.class);
+        }
+        if let Some(caller) = self.calls.remove(&call) {
+            // A router that is gone waits for nothing; the permit comes back all the same.
+            let _ = caller.reply.send(StepReply::Ended(StepEnd { end, attempts }));
+        }
+    }
+
+    fn tell_transition(&self, transition: &Transition) {
+        self.meters.transition(transition);
+        tracing::warn!(
+            target: "causeway::breaker",
+            integration = self.parts.plan.name.as_str(),
+            from = transition.from.as_str(),
+            to = transition.to.as_str(),
+            reason = transition.cause.as_str(),
+            "breaker changed its state"
+        );
+    }
+
+    fn finished(&mut self, now: Mono, attempt: AttemptId, report: Report) {
+        let Some(flying) = self.flying.remove(&attempt) else { return };
+        let Some(caller) = self.calls.get_mut(&flying.call) else { return };
+        let step = Rc::clone(&caller.step);
+        let Report { end, trace } = report;
+        let failure = end.result.as_ref().err().cloned();
+        if let Some(failure) = &failure {
+            caller.doubt.observe(failure);
+        }
+        let mutating = self.core.resend(step.call.endpoint).safety() == Safety::Mutating;
+        let done = failure.as_ref().is_none_or(|failure| failure.class == ErrorClass::InvalidResponse);
+        caller.acted = mutating && done;
+        let disposition = self.core.finished(now, attempt, end);
+        let endpoint = step.call.endpoint;
+        let status = trace.response.as_ref().map(|response| response.status.as_u16());
+        let status = status.or_else(|| failure.as_ref().and_then(|failure| failure.provider_status));
+        self.meters.attempt(endpoint, failure.as_ref().map_or(Ok(()), Err), status, trace.timings.total);
+        self.meters.phases(flying.queued, &trace.timings, trace.reused);
+        if let (Disposition::Retry(_), Some(failure)) = (disposition, &failure) {
+            self.meters.retry(endpoint, failure.class);
+        }
+        if failure.is_some() || self.sample() {
+            let (plan, log) = (&self.parts.plan, &self.parts.log);
+            let failure = failure.as_ref();
+            Record { plan, log, step: &step, trace: &trace, failure, queued: flying.queued, disposition }
+                .write();
+        }
+    }
+
+    /// Whether this success is logged: evenly spread, not at random.
+    fn sample(&mut self) -> bool {
+        self.sampled += self.parts.log.sample_success;
+        let logged = self.sampled >= 1.0;
+        if logged {
+            self.sampled -= 1.0;
+        }
+        logged
+    }
+
+    /// Writes the board, and the gauges with it. It is stale at once where time alone changes it: while tokens come
+    /// back, and while outcomes leave the breaker's window.
+    fn post(&mut self, now: Now) {
+        let view = self.core.view(now.mono);
+        self.stale =
+            view.window.calls > 0 || view.limits.iter().any(|limit| limit.remaining < limit.capacity);
+        self.meters.gauges(&view);
+        let snapshot = Snapshot { view, at: now, condition: self.condition, generation: self.generation };
+        self.parts.board.post(&self.parts.plan.name, snapshot);
+        self.posted = now.mono;
+    }
+
+    /// One timer wakes the actor: for the core, for the board, for the end of a rest.
+    fn schedule(&mut self, ctx: &mut Context<Self>, now: Mono) {
+        let board = self.stale.then(|| self.posted + POST_EVERY);
+        let Some(next) = [self.core.next_deadline(), board, self.resting_until].into_iter().flatten().min()
+        else {
+            return;
+        };
+        match self.wake {
+            Some((at, _)) if at <= next => {}
+            earlier => {
+                if let Some((_, handle)) = earlier {
+                    ctx.cancel_future(handle);
+                }
+                let handle = ctx.run_later(next.since(now), Self::woken);
+                self.wake = Some((next, handle));
+            }
+        }
+    }
+
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        self.wake = None;
+        self.turn(ctx, |_, _| {});
+    }
+
+    fn rested(&mut self, now: Now) {
+        self.resting_until = None;
+        self.condition = Condition::Running;
+        self.post(now);
+    }
+
+    fn panicked(&mut self, ctx: &mut Context<Self>, now: Mono, message: &str) {
+        let verdict = self.restarts.panicked(now);
+        self.meters.restarted();
+        tracing::error!(
+            integration = self.parts.plan.name.as_str(),
+            panic = message,
+            ?verdict,
+            "the integration's actor panicked and is rebuilt"
+        );
+        (self.condition, self.resting_until) = match verdict {
+            Verdict::RestartAfter(Duration::ZERO) => (Condition::Running, None),
+            Verdict::RestartAfter(wait) => (Condition::Restarting, Some(now + wait)),
+            Verdict::Quarantine => (Condition::Quarantined, None),
+        };
+        self.meters.quarantined(self.condition == Condition::Quarantined);
+        actix::ActorContext::stop(ctx);
+    }
+
+    /// Why no call is taken just now, if none is.
+    fn refusal(&self, now: Mono) -> Option<Failure> {
+        let (message, wait) = match self.condition {
+            Condition::Running => return None,
+            Condition::Restarting => (
+                "the integration is restarting after a fault",
+                self.resting_until.map(|until| until.since(now)),
+            ),
+            Condition::Quarantined => ("the integration is set aside after repeated faults", None),
+        };
+        let code = "integration_restarting";
+        Some(Failure::new(ErrorClass::Internal, code, message).retry_after(wait))
+    }
+
+    /// Rebuilds the core: attempts on the wire are adopted, calls that waited are answered.
+    fn rebuild(&mut self, now: Now) {
+        let (mode, parked) = self.core.kept();
+        let spec = self.parts.plan.spec.clone();
+        let seed = self.parts.seed.wrapping_add(self.generation);
+        let mut core = Integration::restarted(spec, now.mono, seed, mode, parked, self.next_attempt);
+        let mut adopted = Vec::with_capacity(self.flying.len());
+        for (attempt, flying) in &self.flying {
+            if let Some(caller) = self.calls.get(&flying.call) {
+                let StepCall { endpoint, deadline, .. } = caller.step.call;
+                let call = Call { id: flying.call, endpoint, deadline };
+                core.adopt(call, *attempt, caller.attempts, caller.doubt);
+                adopted.push(flying.call);
+            }
+        }
+        self.core = core;
+        let orphans: Vec<CallId> = self.calls.keys().copied().filter(|id| !adopted.contains(id)).collect();
+        for id in orphans {
+            let Some(caller) = self.calls.get(&id) else { continue };
+            let message = "the integration's actor was rebuilt while the call waited; it was not sent again";
+            let failure = Failure::new(ErrorClass::Internal, "integration_restarted", message);
+            let attempts = caller.attempts;
+            let doubt = caller.doubt.exists() || caller.acted;
+            let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
+            self.answer(id, end, attempts);
+        }
+    }
+}
+
+impl Actor for IntegrationActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(Self::mailbox(&self.parts.plan));
+        self.wake = None;
+        self.post(self.parts.clock.now());
+        // The timer is not set here: a context that restarts counts its timers anew, and may still have to carry out
+        // that the first of its former life be cancelled. By the next message it has. A mailbox without room for it
+        // holds others.
+        let _ = ctx.address().try_send(Wake);
+    }
+}
+
+impl Supervised for IntegrationActor {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.generation += 1;
+        self.rebuild(self.parts.clock.now());
+    }
+}
+
+impl Handler<Execute> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Execute, ctx: &mut Self::Context) {
+        let Execute { id, call, permit, reply } = message;
+        let admitted = Call { id, endpoint: call.endpoint, deadline: call.deadline };
+        let step = Rc::new(StepState::new(call));
+        self.calls.insert(
+            id,
+            Caller { reply, step, attempts: 0, doubt: Doubt::default(), acted: false, _permit: permit },
+        );
+        self.turn(ctx, |actor, now| match actor.refusal(now.mono) {
+            Some(failure) => actor.answer(id, CallEnd::Failed(failure), 0),
+            None => actor.core.admit(now.mono, admitted),
+        });
+    }
+}
+
+impl Handler<Wake> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
+        self.turn(ctx, |_, _| {});
+    }
+}
+
+impl Handler<Cancel> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, Cancel(call): Cancel, ctx: &mut Self::Context) {
+        self.turn(ctx, |actor, now| actor.core.cancel(now.mono, call));
+    }
+}
+
+impl Handler<AttemptFinished> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, message: AttemptFinished, ctx: &mut Self::Context) {
+        self.turn(ctx, |actor, now| actor.finished(now.mono, message.attempt, message.report));
+    }
+}
+
+impl Handler<AttemptOverdue> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, AttemptOverdue(attempt): AttemptOverdue, ctx: &mut Self::Context) {
+        self.turn(ctx, |actor, _| actor.core.overdue(attempt));
+    }
+}
+
+impl Handler<Trip> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Trip, ctx: &mut Self::Context) {
+        let Trip { reason, lasting, done } = message;
+        tracing::warn!(
+            integration = self.parts.plan.name.as_str(),
+            reason,
+            ?lasting,
+            "an operator trips the breaker"
+        );
+        self.turn(ctx, |actor, now| {
+            actor.core.trip(now, reason, lasting);
+            actor.post(now);
+            // An operator who has hung up does not wait.
+            let _ = done.send(());
+        });
+    }
+}
+
+impl Handler<Reset> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Reset, ctx: &mut Self::Context) {
+        let Reset { reason, done } = message;
+        tracing::warn!(integration = self.parts.plan.name.as_str(), reason, "an operator resets the breaker");
+        self.restarts.forgive();
+        self.meters.quarantined(false);
+        self.turn(ctx, |actor, now| {
+            actor.core.reset(now.mono);
+            actor.rested(now);
+            // An operator who has hung up does not wait.
+            let _ = done.send(());
+        });
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Handler<PanicNow> for IntegrationActor {
+    type Result = ();
+
+    #[expect(clippy::panic, reason = "its one purpose")]
+    fn handle(&mut self, _: PanicNow, ctx: &mut Self::Context) {
+        self.turn(ctx, |_, _| panic!("asked to"));
+    }
+}
+
+#[cfg(feature = "testing")]
+impl Handler<DieNow> for IntegrationActor {
+    type Result = ();
+
+    #[expect(clippy::panic, reason = "its one purpose")]
+    fn handle(&mut self, _: DieNow, _: &mut Self::Context) {
+        panic!("asked to die");
+    }
+}

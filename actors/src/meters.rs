@@ -1,0 +1,262 @@
+//! Cached handles of the metrics that the hot path writes.
+//!
+//! An integration's actor owns its [`Meters`], a router its [`RunMeters`]; both live on one thread. Series exist from
+//! the start, at zero, so that the first increase is not lost to a scraper.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use causeway_core::breaker::{State, Transition};
+use causeway_core::failure::{ErrorClass, Failure, Reason};
+use causeway_core::integration::View;
+use causeway_core::name::{IntegrationName, OperationName};
+use causeway_core::operation::RunStatus;
+use metrics::{Counter, Gauge, Histogram};
+
+use crate::metric::{Labels, Metric};
+use crate::plan::IntegrationPlan;
+use crate::ports::Timings;
+
+/// One integration's metrics.
+pub(crate) struct Meters {
+    integration: IntegrationName,
+    endpoints: Vec<EndpointMeters>,
+    queue: Histogram,
+    dns: Histogram,
+    connect: Histogram,
+    tls: Histogram,
+    first_byte: Histogram,
+    body: Histogram,
+    reused: [Counter; 2],
+    rejections: Vec<(ErrorClass, Counter)>,
+    states: Vec<(State, Gauge)>,
+    limits: Vec<Gauge>,
+    in_flight: Gauge,
+    queued: Gauge,
+    restarts: Counter,
+    quarantined: Gauge,
+}
+
+struct EndpointMeters {
+    labels: Labels,
+    duration: Histogram,
+    rate_limited: Counter,
+    attempts: HashMap<(&'static str, &'static str, &'static str), Counter>,
+    retries: HashMap<ErrorClass, Counter>,
+}
+
+/// The classes with which a call ends that was refused an attempt.
+const REJECTIONS: [ErrorClass; 4] =
+    [ErrorClass::BreakerOpen, ErrorClass::Throttled, ErrorClass::Overloaded, ErrorClass::Deadline];
+
+const STATES: [State; 4] = [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen];
+
+impl Meters {
+    pub(crate) fn new(plan: &IntegrationPlan) -> Self {
+        let labels = Labels::none().named("integration", plan.name.shared());
+        let phase = |phase| Metric::AttemptPhase.histogram(&labels.clone().word("phase", phase));
+        let connections = |reused| Metric::ConnectionsTotal.counter(&labels.clone().word("reused", reused));
+        let actor = Labels::none().named("actor", plan.name.shared());
+        let capacity = |limit: &causeway_core::limits::LimitSpec| {
+            let labels = labels.clone().named("limit", limit.name.shared());
+            Metric::LimitCapacity.gauge(&labels).set(f64::from(limit.bucket.burst));
+            Metric::LimitRemaining.gauge(&labels)
+        };
+        Metric::PoolCapacity.gauge(&labels).set(f64::from(plan.spec.pool.max_in_flight));
+        Self {
+            endpoints: plan.endpoints.iter().map(|endpoint| EndpointMeters::new(&labels, endpoint)).collect(),
+            queue: phase("queue"),
+            dns: phase("dns"),
+            connect: phase("connect"),
+            tls: phase("tls"),
+            first_byte: phase("first_byte"),
+            body: phase("body"),
+            reused: [connections("false"), connections("true")],
+            rejections: REJECTIONS
+                .map(|class| {
+                    let counter = Metric::Rejections.counter(&labels.clone().word("class", class.as_str()));
+                    counter.increment(0);
+                    (class, counter)
+                })
+                .into(),
+            states: STATES
+                .map(|state| {
+                    (state, Metric::BreakerState.gauge(&labels.clone().word("state", state.as_str())))
+                })
+                .into(),
+            limits: plan.spec.limits.iter().map(capacity).collect(),
+            in_flight: Metric::PoolInFlight.gauge(&labels),
+            queued: Metric::PoolQueued.gauge(&labels),
+            restarts: Metric::ActorRestarts.counter(&actor),
+            quarantined: Metric::ActorQuarantined.gauge(&actor),
+            integration: plan.name.clone(),
+        }
+    }
+
+    /// Counts the end of an attempt.
+    pub(crate) fn attempt(
+        &mut self,
+        endpoint: usize,
+        result: Result<(), &Failure>,
+        status: Option<u16>,
+        total: Duration,
+    ) {
+        let Some(meters) = self.endpoints.get_mut(endpoint) else { return };
+        let (outcome, reason) = match result {
+            Ok(()) => ("success", Reason::None),
+            Err(failure) => (failure.class.as_str(), failure.reason),
+        };
+        meters.attempt(outcome, reason.as_str(), status_class(status));
+        meters.duration.record(total);
+        if status == Some(429) {
+            meters.rate_limited.increment(1);
+        }
+    }
+
+    /// Records how long the parts of an attempt took.
+    pub(crate) fn phases(&self, queued: Duration, timings: &Timings, reused: Option<bool>) {
+        self.queue.record(queued);
+        let parts = [
+            (&self.dns, timings.dns),
+            (&self.connect, timings.connect),
+            (&self.tls, timings.tls),
+            (&self.first_byte, timings.first_byte),
+            (&self.body, timings.body),
+        ];
+        for (histogram, span) in parts {
+            if let Some(span) = span {
+                histogram.record(span);
+            }
+        }
+        if let Some(counter) = reused.and_then(|reused| self.reused.get(usize::from(reused))) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a retry.
+    pub(crate) fn retry(&mut self, endpoint: usize, class: ErrorClass) {
+        if let Some(meters) = self.endpoints.get_mut(endpoint) {
+            let labels = &meters.labels;
+            let counter = meters.retries.entry(class).or_insert_with(|| {
+                Metric::RetriesTotal.counter(&labels.clone().word("class", class.as_str()))
+            });
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a call that was refused an attempt.
+    pub(crate) fn rejection(&self, class: ErrorClass) {
+        if let Some((_, counter)) = self.rejections.iter().find(|(rejection, _)| *rejection == class) {
+            counter.increment(1);
+        }
+    }
+
+    /// Counts a change of the breaker's state.
+    pub(crate) fn transition(&self, transition: &Transition) {
+        let labels = Labels::none()
+            .named("integration", self.integration.shared())
+            .word("from", transition.from.as_str())
+            .word("to", transition.to.as_str())
+            .word("reason", transition.cause.as_str());
+        Metric::BreakerTransitions.counter(&labels).increment(1);
+    }
+
+    /// Sets the gauges.
+    pub(crate) fn gauges(&self, view: &View) {
+        for (state, gauge) in &self.states {
+            gauge.set(f64::from(u8::from(*state == view.state)));
+        }
+        for (gauge, limit) in self.limits.iter().zip(&view.limits) {
+            gauge.set(f64::from(limit.remaining));
+        }
+        self.in_flight.set(f64::from(view.in_flight));
+        self.queued.set(f64::from(u32::try_from(view.queued).unwrap_or(u32::MAX)));
+    }
+
+    /// Counts a panic's restart.
+    pub(crate) fn restarted(&self) {
+        self.restarts.increment(1);
+    }
+
+    /// Says whether the actor is quarantined.
+    pub(crate) fn quarantined(&self, quarantined: bool) {
+        self.quarantined.set(f64::from(u8::from(quarantined)));
+    }
+}
+
+impl EndpointMeters {
+    fn new(integration: &Labels, endpoint: &causeway_core::endpoint::Endpoint) -> Self {
+        let labels = integration.clone().named("endpoint", endpoint.name.shared());
+        let mut meters = Self {
+            duration: Metric::AttemptDuration.histogram(&labels),
+            rate_limited: Metric::Provider429.counter(&labels),
+            attempts: HashMap::new(),
+            retries: HashMap::new(),
+            labels,
+        };
+        meters.counter("success", "none", "2xx").increment(0);
+        for class in ErrorClass::ALL.into_iter().filter(|class| !REJECTIONS.contains(class)) {
+            meters.counter(class.as_str(), "none", "none").increment(0);
+        }
+        meters
+    }
+
+    fn counter(&mut self, outcome: &'static str, reason: &'static str, status: &'static str) -> &Counter {
+        let labels = &self.labels;
+        self.attempts.entry((outcome, reason, status)).or_insert_with(|| {
+            let labels =
+                labels.clone().word("outcome", outcome).word("reason", reason).word("status", status);
+            Metric::AttemptsTotal.counter(&labels)
+        })
+    }
+
+    fn attempt(&mut self, outcome: &'static str, reason: &'static str, status: &'static str) {
+        self.counter(outcome, reason, status).increment(1);
+    }
+}
+
+const fn status_class(status: Option<u16>) -> &'static str {
+    match status {
+        Some(100..=199) => "1xx",
+        Some(200..=299) => "2xx",
+        Some(300..=399) => "3xx",
+        Some(400..=499) => "4xx",
+        Some(500..=599) => "5xx",
+        Some(_) | None => "none",
+    }
+}
+
+/// One operation's metrics, on one thread.
+pub(crate) struct RunMeters {
+    outcomes: [(RunStatus, Counter); 4],
+    duration: Histogram,
+    in_flight: Gauge,
+}
+
+impl RunMeters {
+    pub(crate) fn new(operation: &OperationName) -> Self {
+        let labels = Labels::none().named("operation", operation.shared());
+        let ends = [RunStatus::Succeeded, RunStatus::Failed, RunStatus::Unknown, RunStatus::Cancelled];
+        Self {
+            outcomes: ends.map(|status| {
+                let counter = Metric::RunsTotal.counter(&labels.clone().word("outcome", status.as_str()));
+                counter.increment(0);
+                (status, counter)
+            }),
+            duration: Metric::RunDuration.histogram(&labels),
+            in_flight: Metric::RunsInFlight.gauge(&labels),
+        }
+    }
+
+    pub(crate) fn began(&self) {
+        self.in_flight.increment(1.0);
+    }
+
+    pub(crate) fn ended(&self, status: RunStatus, took: Duration) {
+        self.in_flight.decrement(1.0);
+        self.duration.record(took);
+        if let Some((_, counter)) = self.outcomes.iter().find(|(end, _)| *end == status) {
+            counter.increment(1);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What the actors are built from: one plan per integration, complete and checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_core::endpoint::Endpoint;
+use causeway_core::integration::IntegrationSpec;
+use causeway_core::json::Json;
+use causeway_core::name::{IntegrationName, StepName};
+use causeway_core::operation::Run;
+use causeway_core::sanitise::Sanitiser;
+use causeway_core::time::Mono;
+use http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
+
+/// The largest response body that is read, in bytes.
+pub const MAX_RESPONSE_BODY: usize = 4 << 20;
+
+/// One external system.
+#[derive(Debug)]
+pub struct IntegrationPlan {
+    /// Its name.
+    pub name: IntegrationName,
+    /// For people.
+    pub title: Option<String>,
+    /// Scheme, authority and path prefix, without a slash at its end.
+    pub base_url: String,
+    /// What a request proves itself with.
+    pub auth: Auth,
+    /// Its endpoints; an endpoint's index names it in messages.
+    pub endpoints: Vec<Endpoint>,
+    /// What its decisions are made from; `spec.endpoints` has one entry for each of `endpoints`.
+    pub spec: IntegrationSpec,
+}
+
+/// What a request proves itself with.
+#[derive(Clone)]
+pub enum Auth {
+    /// Nothing.
+    None,
+    /// A header, marked sensitive.
+    Header(HeaderName, HeaderValue),
+    /// A query parameter, percent-encoded.
+    Query(String, SecretString),
+}
+
+/// Shows the kind and never the secret.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Header(name, _) => write!(f, "Header({name}, [secret])"),
+            Self::Query(name, _) => write!(f, "Query({name}, [secret])"),
+        }
+    }
+}
+
+/// How attempts are logged.
+#[derive(Clone, Debug)]
+pub struct LogPlan {
+    /// Whether bodies are shown, sanitised.
+    pub bodies: bool,
+    /// The most bytes of a body that are shown.
+    pub max_body: usize,
+    /// The share of successful attempts that are logged, 0 to 1; failures always are.
+    pub sample_success: f64,
+    /// Masks what must not be shown.
+    pub sanitiser: Sanitiser,
+}
+
+/// A step to execute: all that an attempt must know of its run.
+#[derive(Clone, Debug)]
+pub struct StepCall {
+    /// The run, for names and mappings.
+    pub run: Arc<RunContext>,
+    /// The step's name.
+    pub step: StepName,
+    /// The endpoint's index in its integration.
+    pub endpoint: usize,
+    /// The step's input.
+    pub input: Json,
+    /// When the answer is no longer of use.
+    pub deadline: Mono,
+}
+
+/// What identifies a run to the world.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    /// `run_…`.
+    pub id: causeway_core::name::RunId,
+    /// What links it to the event behind it.
+    pub correlation_id: causeway_core::name::CorrelationId,
+    /// The operation's name.
+    pub operation: causeway_core::name::OperationName,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+}
+
+impl RunContext {
+    /// Of a run and the trace it came with.
+    pub fn of(run: &Run, trace: TraceContext) -> Self {
+        Self {
+            id: run.id().clone(),
+            correlation_id: run.correlation_id().clone(),
+            operation: run.plan().operation.clone(),
+            trace,
+        }
+    }
+}
+
+/// A W3C trace context: what `traceparent` carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// 16 bytes, not all zero.
+    pub trace_id: u128,
+    /// Whether the caller records the trace.
+    pub sampled: bool,
+}
+
+impl TraceContext {
+    /// Reads a `traceparent` of version 00; anything else is no trace context.
+    ///
+    /// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut parts = header.split('-');
+        let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let hex = |text: &str, len: usize| {
+            text.len() == len && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        if parts.next().is_some() || version != "00" || !hex(trace, 32) || !hex(parent, 16) || !hex(flags, 2)
+        {
+            return None;
+        }
+        let trace_id = u128::from_str_radix(trace, 16).ok().filter(|id| *id != 0)?;
+        let parent = u64::from_str_radix(parent, 16).ok().filter(|id| *id != 0);
+        let flags = u8::from_str_radix(flags, 16).ok()?;
+        parent.map(|_| Self { trace_id, sampled: flags & 1 == 1 })
+    }
+
+    /// Writes the `traceparent` of a child span.
+    pub fn header(self, span: u64) -> String {
+        format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, span.max(1), u8::from(self.sampled))
+    }
+
+    /// The trace's id, as logs show it.
+    pub fn trace_id(self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+}
+
+/// The wait that rounds up to whole seconds, as the Retry-After header tells it; at least one.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparent_is_read_and_written() {
+        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = TraceContext::parse(header).unwrap();
+        assert_eq!(trace.header(0x00f0_67aa_0ba9_02b7), header);
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
+        ] {
+            assert_eq!(TraceContext::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_never_too_few() {
+        assert_eq!(whole_seconds(Duration::ZERO), 1);
+        assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
+        assert_eq!(whole_seconds(Duration::from_secs(30)), 30);
+    }
+}
