@@ -1,1 +1,17 @@
-//! Causeway's server.
+//! Causeway's server: settings in, HTTP in front, adapters behind, the actors between.
+//!
+//! - [`settings`]: the configuration, validated; [`plans`]: what the actors are built from;
+//! - [`app`]: the server as one value, built, started, stopped; [`api`]: its HTTP;
+//! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
+//! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
+//!
+//! `api` never imports `adapters`; they are joined in `app`.
+
+pub mod adapters;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod plans;
+pub mod sandbox;
+pub mod settings;
+pub mod telemetry;

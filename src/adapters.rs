@@ -1,0 +1,4 @@
+//! What the server reaches the outside world with: implementations of the actors' ports, and the sources of secrets.
+
+pub mod secrets;
+pub mod transport;

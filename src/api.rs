@@ -1,0 +1,64 @@
+//! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
+//!
+//! - [`operations`]: runs operations; `runs`: looks them up; `health`: how the mesh is doing;
+//! - `admin`: integrations and their breakers; `probes`: `/livez`, `/readyz`, `/metrics`;
+//! - [`problem`]: every error, as RFC 9457 tells it; [`state`]: what the handlers share;
+//! - `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies.
+//!
+//! Reads come from the board, never from a mailbox; this module never imports the adapters.
+
+mod admin;
+mod body;
+mod browser;
+mod context;
+mod health;
+mod operations;
+mod probes;
+pub mod problem;
+mod runs;
+mod state;
+
+use std::sync::Arc;
+
+use actix::Addr;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use causeway_actors::router::Router;
+
+pub use state::State;
+
+/// The routes of the business API.
+pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Addr<Router>) {
+    config
+        .app_data(Data::from(state))
+        .app_data(Data::new(router))
+        .service(
+            web::scope("/v1")
+                .wrap(from_fn(browser::keep_out))
+                .route("/operations/{operation}", web::post().to(operations::run))
+                .route("/runs/{id}", web::get().to(runs::show))
+                .route("/health", web::get().to(health::show))
+                .default_service(web::to(problem::no_such_page)),
+        )
+        .default_service(web::to(problem::no_such_page));
+}
+
+/// The routes of the admin API.
+pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
+    let commands = web::scope("/admin/v1")
+        .wrap(from_fn(browser::keep_out))
+        .route("/integrations", web::get().to(admin::list))
+        .route("/integrations/{name}", web::get().to(admin::show))
+        .route("/integrations/{name}/breaker/trip", web::post().to(admin::trip))
+        .route("/integrations/{name}/breaker/reset", web::post().to(admin::reset))
+        .default_service(web::to(problem::no_such_page));
+    let all = web::scope("")
+        .wrap(from_fn(context::tell))
+        .service(commands)
+        .route("/v1/health", web::get().to(health::show))
+        .route("/metrics", web::get().to(probes::metrics))
+        .route("/livez", web::get().to(probes::live))
+        .route("/readyz", web::get().to(probes::ready))
+        .default_service(web::to(problem::no_such_page));
+    config.app_data(Data::from(state)).service(all);
+}

@@ -1,0 +1,253 @@
+//! `/admin/v1/integrations`: what operators see and do.
+//!
+//! State comes from the board; commands go to the integration's actor and are answered when they have taken effect.
+//! Nothing here survives a restart yet, and every answer says so (`durable: false`).
+
+use std::time::Duration;
+
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use causeway_actors::board::{Condition, Snapshot};
+use causeway_actors::mesh::Place;
+use causeway_core::breaker::Mode;
+use causeway_core::time::{Now, Wall};
+use serde::{Deserialize, Serialize};
+
+use super::health::{self, Health};
+use super::problem::{Code, Problem, printable};
+use super::{State, body};
+use crate::settings::duration;
+
+/// The largest body of a command, in bytes.
+const MAX_COMMAND: usize = 16 << 10;
+/// The longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+#[derive(Serialize)]
+struct Page<T> {
+    items: Vec<T>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Integration {
+    name: String,
+    title: Option<String>,
+    status: Health,
+    reasons: Vec<&'static str>,
+    breaker: Breaker,
+    limits: Vec<Limit>,
+    parked_for_ms: Option<u64>,
+    pool: Pool,
+    actor: Actor,
+    as_of: Wall,
+    durable: bool,
+}
+
+#[derive(Serialize)]
+struct Breaker {
+    mode: &'static str,
+    state: &'static str,
+    epoch: u64,
+    window: Window,
+    /// Until an open breaker may try again; 0: due.
+    retry_in_ms: Option<u64>,
+    trials_out: u32,
+    forced: Option<Forced>,
+}
+
+#[derive(Serialize)]
+struct Window {
+    calls: u32,
+    failures: u32,
+}
+
+#[derive(Serialize)]
+struct Forced {
+    reason: String,
+    since: Wall,
+    until: Option<Wall>,
+}
+
+#[derive(Serialize)]
+struct Limit {
+    name: String,
+    remaining: u32,
+    capacity: u32,
+    resets_in_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Pool {
+    in_flight: u32,
+    capacity: u32,
+    queued: usize,
+    /// Calls not yet answered: on the wire, waiting and backing off.
+    calls: usize,
+}
+
+#[derive(Serialize)]
+struct Actor {
+    condition: &'static str,
+    generation: u64,
+}
+
+pub(super) async fn list(state: Data<State>) -> HttpResponse {
+    let items = state.mesh().directory().places().filter_map(|place| document(&state, place)).collect();
+    HttpResponse::Ok().json(Page::<Integration> { items, next_cursor: None })
+}
+
+pub(super) async fn show(name: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
+    answer(&state, find(&state, &name)?)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TripCommand {
+    reason: String,
+    #[serde(rename = "for")]
+    lasting: Option<String>,
+}
+
+pub(super) async fn trip(
+    request: HttpRequest,
+    payload: Payload,
+    name: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let place = find(&state, &name)?;
+    let command: TripCommand = command(&request, payload).await?;
+    let reason = reason(command.reason)?;
+    let lasting = command.lasting.map(|text| lasting(&text)).transpose()?;
+    place.trip(reason, lasting).await.map_err(|error| unreachable(&error))?;
+    answer(&state, place)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct ResetCommand {
+    reason: Option<String>,
+}
+
+pub(super) async fn reset(
+    request: HttpRequest,
+    payload: Payload,
+    name: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let place = find(&state, &name)?;
+    let command: ResetCommand = command(&request, payload).await?;
+    let reason = command.reason.map(reason).transpose()?;
+    place.reset(reason).await.map_err(|error| unreachable(&error))?;
+    answer(&state, place)
+}
+
+async fn command<T: for<'de> Deserialize<'de>>(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Problem> {
+    let json = body::json(request, payload, MAX_COMMAND).await?;
+    serde_json::from_str(json.as_str()).map_err(|error| {
+        Problem::new(Code::MalformedRequest, format!("the body: {}", printable(&error.to_string())))
+    })
+}
+
+fn reason(text: String) -> Result<String, Problem> {
+    if text.trim().is_empty() || text.chars().count() > MAX_REASON {
+        let detail = format!("`reason` says why, in 1 to {MAX_REASON} characters");
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
+    Ok(text)
+}
+
+fn lasting(text: &str) -> Result<Duration, Problem> {
+    duration(text).filter(|span| !span.is_zero()).ok_or_else(|| {
+        Problem::new(
+            Code::MalformedRequest,
+            "`for` is a duration such as \"250ms\", \"30s\", \"5m\" or \"12h\"",
+        )
+    })
+}
+
+fn unreachable(error: &causeway_actors::mesh::Unreachable) -> Problem {
+    Problem::new(Code::Overloaded, error.to_string()).retry_after(Some(Duration::from_secs(1)))
+}
+
+fn find<'a>(state: &'a State, name: &str) -> Result<&'a Place, Problem> {
+    state.mesh().directory().find(name).map(AsRef::as_ref).ok_or_else(|| {
+        let detail = format!("no file of the configuration defines the integration `{}`", printable(name));
+        Problem::new(Code::UnknownIntegration, detail)
+    })
+}
+
+fn answer(state: &State, place: &Place) -> Result<HttpResponse, Problem> {
+    let starting = || Problem::new(Code::Overloaded, "the integration is starting; try again");
+    Ok(HttpResponse::Ok().json(document(state, place).ok_or_else(starting)?))
+}
+
+fn document(state: &State, place: &Place) -> Option<Integration> {
+    let snapshot = state.mesh().board().integration(place.name().as_str())?;
+    let now = state.clock().now();
+    let health = health::of(&snapshot, now);
+    let view = &snapshot.view;
+    let age = now.mono.since(snapshot.at.mono);
+    Some(Integration {
+        name: place.name().to_string(),
+        title: place.plan().title.clone(),
+        status: health.status,
+        reasons: health.reasons,
+        breaker: breaker(&snapshot, now),
+        limits: view
+            .limits
+            .iter()
+            .map(|limit| Limit {
+                name: limit.name.to_string(),
+                remaining: limit.remaining,
+                capacity: limit.capacity,
+                resets_in_ms: millis(limit.resets_in.saturating_sub(age)),
+            })
+            .collect(),
+        parked_for_ms: view.parked_for.and_then(|left| left.checked_sub(age)).map(millis),
+        pool: Pool {
+            in_flight: view.in_flight,
+            capacity: view.capacity,
+            queued: view.queued,
+            calls: view.calls,
+        },
+        actor: Actor {
+            condition: match snapshot.condition {
+                Condition::Running => "running",
+                Condition::Restarting => "restarting",
+                Condition::Quarantined => "quarantined",
+            },
+            generation: snapshot.generation,
+        },
+        as_of: snapshot.at.wall,
+        durable: false,
+    })
+}
+
+fn breaker(snapshot: &Snapshot, now: Now) -> Breaker {
+    let view = &snapshot.view;
+    let age = now.mono.since(snapshot.at.mono);
+    let (mode, forced) = match &view.mode {
+        Mode::Auto => ("auto", None),
+        Mode::ForcedOpen(forced) => {
+            let until = forced.until.map(|until| snapshot.at.wall + until.since(snapshot.at.mono));
+            ("forced_open", Some(Forced { reason: forced.reason.clone(), since: forced.since, until }))
+        }
+    };
+    Breaker {
+        mode,
+        state: view.state.as_str(),
+        epoch: view.epoch,
+        window: Window { calls: view.window.calls, failures: view.window.failures },
+        retry_in_ms: view.retry_in.map(|left| millis(left.saturating_sub(age))),
+        trials_out: view.trials_out,
+        forced,
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,65 @@
+//! Keeps web pages out.
+//!
+//! The listeners accept loopback addresses only and ask for no key, so a browser on the same machine could reach them
+//! on behalf of any page it shows, by a cross-site request or by a host name that has been rebound to 127.0.0.1.
+//! Browsers say where a request comes from (`Origin`, `Sec-Fetch-Site`); a request that does is answered only if it
+//! comes from this very server under a loopback name. Programs send neither header and are not asked.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName};
+use actix_web::middleware::Next;
+
+use super::context;
+use super::problem::{Code, Problem};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// The middleware.
+pub(super) async fn keep_out(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let headers = request.headers();
+    if (headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE)) && !is_our_own(&request)
+    {
+        let detail = "the request comes from a web page of another origin; call from a program, or from this server's \
+                      own pages under a loopback address";
+        let id = context::correlation_id(request.request());
+        return Err(Problem::new(Code::ForeignOrigin, detail).correlated(id.as_str()).into());
+    }
+    next.call(request).await
+}
+
+fn is_our_own(request: &ServiceRequest) -> bool {
+    let text = |name: &HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(&header::HOST).unwrap_or_default();
+    let origin =
+        text(&header::ORIGIN).is_none_or(|origin| origin.split_once("://").is_some_and(|(_, at)| at == host));
+    let site = text(&SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));
+    origin && site && is_loopback(host)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_names() {
+        for host in ["127.0.0.1:8080", "localhost", "localhost:1", "[::1]:8080", "127.9.9.9", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["evil.com", "evil.com:8080", "10.0.0.1:80", "localhost.evil.com", "", "::2"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `GET /v1/health`: how the mesh is doing, integration by integration.
+
+use std::collections::BTreeMap;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use causeway_actors::board::{Condition, Snapshot};
+use causeway_core::breaker::State as BreakerState;
+use causeway_core::time::Now;
+use serde::Serialize;
+
+use super::{State, context};
+
+/// How well something does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Health {
+    Healthy,
+    Degraded,
+    Down,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    status: Health,
+    region: &'a str,
+    integrations: BTreeMap<&'a str, IntegrationHealth>,
+}
+
+#[derive(Serialize)]
+pub(super) struct IntegrationHealth {
+    pub(super) status: Health,
+    pub(super) breaker: &'static str,
+    pub(super) reasons: Vec<&'static str>,
+}
+
+pub(super) async fn show(request: HttpRequest, state: Data<State>) -> HttpResponse {
+    let now = state.clock().now();
+    let (board, directory) = (state.mesh().board(), state.mesh().directory());
+    let integrations: BTreeMap<_, _> = directory
+        .places()
+        .filter_map(|place| {
+            Some((place.name().as_str(), of(&*board.integration(place.name().as_str())?, now)))
+        })
+        .collect();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((context::CORRELATION_ID, context::correlation_id(&request).as_str()));
+    response.json(Document { status: overall(&integrations), region: state.region(), integrations })
+}
+
+/// Down when all are down, degraded when any is not healthy.
+fn overall(integrations: &BTreeMap<&str, IntegrationHealth>) -> Health {
+    let best = integrations.values().map(|health| health.status).min().unwrap_or(Health::Healthy);
+    let worst = integrations.values().map(|health| health.status).max().unwrap_or(Health::Healthy);
+    if worst == Health::Healthy { Health::Healthy } else { best.max(Health::Degraded) }
+}
+
+/// One integration's health, as its snapshot tells it at `now`.
+pub(super) fn of(snapshot: &Snapshot, now: Now) -> IntegrationHealth {
+    let view = &snapshot.view;
+    let mut found = Vec::new();
+    match view.state {
+        BreakerState::Open => found.push((Health::Down, "breaker_open")),
+        BreakerState::ForcedOpen => found.push((Health::Down, "breaker_forced_open")),
+        BreakerState::HalfOpen => found.push((Health::Degraded, "breaker_half_open")),
+        BreakerState::Closed => {}
+    }
+    match snapshot.condition {
+        Condition::Running => {}
+        Condition::Restarting => found.push((Health::Degraded, "restarting")),
+        Condition::Quarantined => found.push((Health::Down, "quarantined")),
+    }
+    let age = now.mono.since(snapshot.at.mono);
+    if view.parked_for.is_some_and(|left| left > age) {
+        found.push((Health::Degraded, "rate_limited"));
+    }
+    let status = found.iter().map(|(health, _)| *health).max().unwrap_or(Health::Healthy);
+    let reasons = found.into_iter().map(|(_, reason)| reason).collect();
+    IntegrationHealth { status, breaker: view.state.as_str(), reasons }
+}

@@ -1,0 +1,190 @@
+//! The server as one value: built from settings, started on its listeners, drained and stopped.
+//!
+//! [`build`] joins the parts and touches no network; [`App::start`] binds and serves. Shutting down goes in order:
+//! readiness off, new work refused, runs drained until a deadline, then the listeners, then the actors' threads.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{App as WebApp, HttpServer};
+use causeway_actors::clock::Clock;
+use causeway_actors::mesh::{Mesh, MeshSpec};
+use causeway_actors::plan::LogPlan;
+use causeway_actors::ports::Transport;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::adapters::transport::{HttpTransport, tls};
+use crate::api::{self, State};
+use crate::plans::{self, Plans};
+use crate::settings::{ListenSettings, Settings, SettingsErrors};
+
+/// Connections at once, on each listener's worker.
+const MAX_CONNECTIONS: usize = 10_000;
+/// How long a listener waits for open connections when the runs are drained.
+const LISTENER_GRACE: u64 = 1;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Settings(#[from] SettingsErrors),
+    /// No TLS for outgoing connections.
+    #[error("{0}")]
+    Tls(#[from] tls::TlsConfigError),
+    /// A listener could not be bound.
+    #[error("listening on {address} for {purpose}: {error}; is another server running there?")]
+    Listen {
+        /// Which listener.
+        purpose: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// A server that has not started.
+pub struct App {
+    settings: Settings,
+    plans: Plans,
+    log: LogPlan,
+    transport: Arc<dyn Transport>,
+    metrics: Option<PrometheusHandle>,
+}
+
+/// A server that serves.
+pub struct Running {
+    /// Where the business API listens.
+    pub api: SocketAddr,
+    /// Where the admin API listens.
+    pub admin: SocketAddr,
+    state: Arc<State>,
+    handles: [ServerHandle; 2],
+    drain: Duration,
+}
+
+/// Makes a server of settings.
+///
+/// # Errors
+/// [`StartError`]: what is wrong with the configuration, or TLS that cannot be set up.
+pub fn build(settings: Settings, metrics: Option<PrometheusHandle>) -> Result<App, StartError> {
+    let plans = plans::make(&settings)?;
+    let log = plans::log(&settings.server);
+    let tls = tls::client_config(Vec::new())?;
+    let transport = Arc::new(HttpTransport::new(Arc::new(tls)));
+    Ok(App { settings, plans, log, transport, metrics })
+}
+
+impl App {
+    /// Binds the listeners and serves. Call inside an actix system.
+    ///
+    /// # Errors
+    /// [`StartError::Listen`].
+    pub fn start(self) -> Result<Running, StartError> {
+        let listen = self.settings.server.listen.clone();
+        let api_listener = bind("the business API", listen.api)?;
+        let admin_listener = bind("the admin API", listen.admin)?;
+        let (api, admin) = (address(&api_listener, listen.api), address(&admin_listener, listen.admin));
+        let clock = Clock::start();
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mesh = Mesh::start(MeshSpec {
+            integrations: self.plans.integrations,
+            transport: self.transport,
+            log: self.log,
+            clock,
+            io_threads: if listen.io_threads == 0 { cores } else { listen.io_threads as usize },
+            max_runs: listen.max_in_flight as usize,
+            seed: uuid::Uuid::new_v4().as_u64_pair().0,
+        });
+        let state =
+            Arc::new(State::new(&self.settings.server, self.plans.operations, mesh, clock, self.metrics));
+        let handles = [
+            serve(api_server(&state, &listen, api_listener), "the business API", api)?,
+            serve(admin_server(&state, &listen, admin_listener), "the admin API", admin)?,
+        ];
+        Ok(Running { api, admin, state, handles, drain: listen.drain })
+    }
+}
+
+impl Running {
+    /// What the handlers share.
+    pub const fn state(&self) -> &Arc<State> {
+        &self.state
+    }
+
+    /// Stops in order. `true` when every run had ended in time.
+    pub async fn stop(self) -> bool {
+        self.state.refuse_new_runs();
+        let drained = tokio::time::timeout(self.drain, self.state.all_runs_ended()).await.is_ok();
+        if !drained {
+            tracing::warn!(
+                left = self.state.runs_in_flight(),
+                "runs were still under way when the drain time was up"
+            );
+        }
+        for handle in &self.handles {
+            handle.stop(true).await;
+        }
+        self.state.mesh().stop();
+        drained
+    }
+}
+
+fn bind(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Listen { purpose, address, error })
+}
+
+fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
+
+fn api_server(state: &Arc<State>, listen: &ListenSettings, listener: TcpListener) -> io::Result<Server> {
+    let state = Arc::clone(state);
+    let server = HttpServer::new(move || {
+        let router = state.mesh().start_router();
+        WebApp::new().configure(|config| api::business(config, Arc::clone(&state), router))
+    });
+    let server = server
+        .tcp_nodelay(true)
+        .h1_allow_half_closed(false)
+        .max_connections(MAX_CONNECTIONS)
+        .client_request_timeout(listen.head_timeout)
+        .shutdown_timeout(LISTENER_GRACE)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+/// One worker of its own, so that a scrape never stands in an operation's way.
+fn admin_server(state: &Arc<State>, listen: &ListenSettings, listener: TcpListener) -> io::Result<Server> {
+    let state = Arc::clone(state);
+    let server =
+        HttpServer::new(move || WebApp::new().configure(|config| api::admin(config, Arc::clone(&state))));
+    let server = server
+        .workers(1)
+        .tcp_nodelay(true)
+        .h1_allow_half_closed(false)
+        .max_connections(MAX_CONNECTIONS)
+        .client_request_timeout(listen.head_timeout)
+        .shutdown_timeout(LISTENER_GRACE)
+        .disable_signals();
+    Ok(server.listen(listener)?.run())
+}
+
+fn serve(
+    server: io::Result<Server>,
+    purpose: &'static str,
+    address: SocketAddr,
+) -> Result<ServerHandle, StartError> {
+    let server = server.map_err(|error| StartError::Listen { purpose, address, error })?;
+    let handle = server.handle();
+    actix_web::rt::spawn(async move {
+        if let Err(error) = server.await {
+            tracing::error!(%error, purpose, "a listener has failed");
+        }
+    });
+    Ok(handle)
+}

@@ -1,0 +1,89 @@
+//! `causeway demo`: the server on a sample configuration, with a simulated provider, in one process.
+
+use std::net::SocketAddr;
+
+use super::{CommandError, output, serve};
+use crate::sandbox::Sandbox;
+use crate::settings::{LogFormat, Settings};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where the business API listens.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    api: SocketAddr,
+    /// Where the admin API listens.
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    admin: SocketAddr,
+    /// Where the simulated provider listens.
+    #[arg(long, default_value = "127.0.0.1:8090")]
+    sandbox: SocketAddr,
+}
+
+/// The sample configuration; `{{sandbox}}` stands for the provider's URL.
+const FILES: [(&str, &str); 4] = [
+    ("causeway.toml", include_str!("../sandbox/demo/causeway.toml")),
+    ("integrations/payments.toml", include_str!("../sandbox/demo/integrations/payments.toml")),
+    ("operations/payments.charge.toml", include_str!("../sandbox/demo/operations/payments.charge.toml")),
+    ("operations/payments.ping.toml", include_str!("../sandbox/demo/operations/payments.ping.toml")),
+];
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    actix::System::new().block_on(async {
+        let sandbox = Sandbox::run_in_thread(args.sandbox).map_err(|error| {
+            CommandError::Failed(format!("listening on {} for the sandbox: {error}", args.sandbox))
+        })?;
+        let settings = settings(args, sandbox.addr())?;
+        let (logs, metrics) = serve::observe(&settings.server.logs)?;
+        let running = serve::start(settings, metrics, &logs)?;
+        output::say(&guide(running.api, running.admin, sandbox.addr()));
+        serve::until_told_to_stop(running).await
+    })
+}
+
+fn settings(args: &Args, sandbox: SocketAddr) -> Result<Settings, CommandError> {
+    let url = format!("http://{sandbox}");
+    let files = FILES.map(|(path, text)| (path, text.replace("{{sandbox}}", &url)));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let mut settings =
+        Settings::from_texts(&files).map_err(|errors| CommandError::Usage(errors.to_string()))?;
+    settings.server.listen.api = args.api;
+    settings.server.listen.admin = args.admin;
+    if !args.api.ip().is_loopback() || !args.admin.ip().is_loopback() {
+        return Err(CommandError::Usage(
+            "the demo asks for no keys and so listens on loopback addresses only".into(),
+        ));
+    }
+    settings.server.logs.format = LogFormat::Pretty;
+    Ok(settings)
+}
+
+fn guide(api: SocketAddr, admin: SocketAddr, sandbox: SocketAddr) -> String {
+    let json = "-H 'Content-Type: application/json'";
+    format!(
+        r#"
+Causeway runs, with a simulated payments provider behind it. Nothing is kept on disk.
+
+  business API  http://{api}      admin API  http://{admin}      provider  http://{sandbox}
+
+Charge a card:
+  curl http://{api}/v1/operations/payments.charge {json} -d '{{"amount":1250,"currency":"eur","source":"tok_visa"}}'
+A card that is declined:
+  curl http://{api}/v1/operations/payments.charge {json} -d '{{"amount":1250,"currency":"eur","source":"tok_declined"}}'
+What the provider has really done:
+  curl http://{sandbox}/_control/ledger
+Let the provider fail, charge a few times, and see the breaker open:
+  curl -X PUT http://{sandbox}/_control/plan -d '{{"then":{{"kind":"status","status":500}}}}'
+  curl http://{api}/v1/health
+Let it recover; within five seconds the next charges close the breaker:
+  curl -X DELETE http://{sandbox}/_control/ledger
+Open the breaker by hand, look at it, and put it back:
+  curl http://{admin}/admin/v1/integrations/payments/breaker/trip {json} -d '{{"reason":"provider asked us to stop","for":"1m"}}'
+  curl http://{admin}/admin/v1/integrations/payments
+  curl http://{admin}/admin/v1/integrations/payments/breaker/reset {json} -d '{{}}'
+Metrics:
+  curl http://{admin}/metrics
+
+Ctrl-C stops it.
+"#
+    )
+}

@@ -1,0 +1,83 @@
+//! `causeway serve`: runs the server until it is told to stop.
+
+use std::path::PathBuf;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::CommandError;
+use crate::app::{self, Running, StartError};
+use crate::settings::{LogSettings, Settings};
+use crate::telemetry::{self, Logs};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The directory of configuration files.
+    #[arg(long, env = "CAUSEWAY_CONFIG", default_value = "config", value_name = "DIR")]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CommandError> {
+    let settings = Settings::load(&args.config).map_err(|errors| CommandError::Usage(wrong(&errors)))?;
+    let (_logs, metrics) = observe(&settings.server.logs)?;
+    actix::System::new().block_on(async {
+        let running = start(settings, metrics, &_logs)?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            api = %running.api,
+            admin = %running.admin,
+            "causeway serves; runs, breaker modes and counts live in memory only"
+        );
+        until_told_to_stop(running).await
+    })
+}
+
+fn wrong(errors: &dyn std::fmt::Display) -> String {
+    format!("the configuration is wrong:\n{errors}")
+}
+
+/// Starts logs and metrics.
+pub(super) fn observe(logs: &LogSettings) -> Result<(Logs, PrometheusHandle), CommandError> {
+    let logs = telemetry::start_logs(logs)
+        .map_err(|error| CommandError::Failed(format!("starting logs: {error}")))?;
+    let metrics = telemetry::start_metrics();
+    let metrics = metrics.map_err(|error| CommandError::Failed(format!("starting metrics: {error}")))?;
+    Ok((logs, metrics))
+}
+
+/// Builds and starts the server.
+pub(super) fn start(
+    settings: Settings,
+    metrics: PrometheusHandle,
+    logs: &Logs,
+) -> Result<Running, CommandError> {
+    let app = app::build(settings, Some(metrics.clone())).map_err(|error| match error {
+        StartError::Settings(errors) => CommandError::Usage(wrong(&errors)),
+        error @ (StartError::Tls(_) | StartError::Listen { .. }) => CommandError::Failed(error.to_string()),
+    })?;
+    actix::spawn(telemetry::upkeep(metrics, Some(logs.dropped())));
+    app.start().map_err(|error| CommandError::Failed(error.to_string()))
+}
+
+/// Serves until SIGTERM or SIGINT, then drains; a second signal ends the wait.
+pub(super) async fn until_told_to_stop(running: Running) -> Result<(), CommandError> {
+    let listen =
+        |kind| signal(kind).map_err(|error| CommandError::Failed(format!("listening for signals: {error}")));
+    let mut signals = [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?];
+    let name = next(&mut signals).await;
+    tracing::info!(signal = name, runs = running.state().runs_in_flight(), "stopping: draining runs");
+    tokio::select! {
+        drained = running.stop() => {
+            tracing::info!(drained, "stopped");
+            Ok(())
+        }
+        name = next(&mut signals) => Err(CommandError::Failed(format!("{name} again: stopped without draining"))),
+    }
+}
+
+async fn next([terminate, interrupt]: &mut [Signal; 2]) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}

@@ -1,0 +1,107 @@
+//! `[auth]`: how an integration's requests are authenticated.
+
+use http::HeaderName;
+
+use super::headers::request_header;
+use super::reader::forms::choice;
+use super::reader::{Table, Value};
+use super::secret::SecretRef;
+
+/// The longest name of a query parameter, in bytes.
+const MAX_PARAMETER: usize = 128;
+
+const KINDS: [(&str, Kind); 5] = [
+    ("none", Kind::None),
+    ("basic", Kind::Basic),
+    ("bearer", Kind::Bearer),
+    ("header", Kind::Header),
+    ("query", Kind::Query),
+];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    None,
+    Basic,
+    Bearer,
+    Header,
+    Query,
+}
+
+/// How an integration's requests are authenticated. Secrets are references; the adapter reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AuthSettings {
+    /// Not at all.
+    #[default]
+    None,
+    /// HTTP basic authentication (RFC 7617).
+    Basic {
+        /// Who; a reference too, for many providers take a key here.
+        username: SecretRef,
+        /// The password; empty if absent.
+        password: Option<SecretRef>,
+    },
+    /// A bearer token (RFC 6750).
+    Bearer {
+        /// The token.
+        token: SecretRef,
+    },
+    /// A key in a header of the provider's own.
+    Header {
+        /// The header.
+        name: HeaderName,
+        /// Its whole value.
+        value: SecretRef,
+    },
+    /// A key in the query.
+    Query {
+        /// The parameter, not yet encoded.
+        name: String,
+        /// Its value, not yet encoded.
+        value: SecretRef,
+    },
+}
+
+impl AuthSettings {
+    pub(super) fn read(value: Value<'_>) -> Option<Self> {
+        value.table("a table, [auth]", |table| {
+            let Some(kind) = table.required("type", "\"bearer\"", choice(&KINDS)) else {
+                table.ignore_rest();
+                return None;
+            };
+            match kind {
+                Kind::None => Some(Self::None),
+                Kind::Basic => Self::basic(table),
+                Kind::Bearer => secret(table, "token").map(|token| Self::Bearer { token }),
+                Kind::Header => {
+                    let name = table.required("name", "\"X-Api-Key\"", request_header);
+                    let value = secret(table, "value");
+                    Some(Self::Header { name: name?, value: value? })
+                }
+                Kind::Query => {
+                    let name = table.required("name", "\"key\"", parameter);
+                    let value = secret(table, "value");
+                    Some(Self::Query { name: name?, value: value? })
+                }
+            }
+        })
+    }
+
+    fn basic(table: &mut Table<'_>) -> Option<Self> {
+        let username = secret(table, "username");
+        let password = table.optional("password", SecretRef::read);
+        Some(Self::Basic { username: username?, password })
+    }
+}
+
+fn secret(table: &mut Table<'_>, key: &'static str) -> Option<SecretRef> {
+    table.required(key, "{ env = \"NAME\" }", SecretRef::read)
+}
+
+fn parameter(value: Value<'_>) -> Option<String> {
+    let text = value.string("the name of a query parameter")?;
+    if (1..=MAX_PARAMETER).contains(&text.len()) && !text.contains(char::is_control) {
+        return Some(text.to_owned());
+    }
+    let form = format!("write 1 to {MAX_PARAMETER} bytes without control characters");
+    value.wrong(&format!("this is not the name of a query parameter; {form}"))
+}

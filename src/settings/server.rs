@@ -1,0 +1,54 @@
+//! `causeway.toml`: the server itself.
+
+use super::listen::ListenSettings;
+use super::logs::LogSettings;
+use super::reader::{Table, Value, shown};
+use super::redact::RedactSettings;
+
+/// The longest region, in bytes.
+const MAX_REGION: usize = 64;
+
+/// `causeway.toml`. Everything in it has a default, and so has the file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerSettings {
+    /// Where this server runs, as shown to operators (`eu-west-2`); default `local`.
+    pub region: String,
+    /// `[listen]`: addresses and bounds of the server's own HTTP side.
+    pub listen: ListenSettings,
+    /// `[logs]`: what is logged, and how.
+    pub logs: LogSettings,
+    /// `[redact]`: what is masked besides the built-in list.
+    pub redact: RedactSettings,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            region: "local".to_owned(),
+            listen: ListenSettings::default(),
+            logs: LogSettings::default(),
+            redact: RedactSettings::default(),
+        }
+    }
+}
+
+impl ServerSettings {
+    pub(super) fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            region: table.or("region", "local".to_owned(), region),
+            listen: table.section("listen", ListenSettings::read),
+            logs: table.section("logs", LogSettings::read),
+            redact: table.section("redact", RedactSettings::read),
+        }
+    }
+}
+
+fn region(value: Value<'_>) -> Option<String> {
+    let text = value.string("a string such as \"eu-west-2\"")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if (1..=MAX_REGION).contains(&text.len()) && text.bytes().all(plain) {
+        return Some(text.to_owned());
+    }
+    let form = format!("write 1 to {MAX_REGION} letters, digits, `.`, `_` or `-`");
+    value.wrong(&format!("\"{}\" is not a region; {form}", shown(text)))
+}

@@ -1,0 +1,936 @@
+//! What a whole set of files gives: the settings, or everything that is wrong with them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use causeway_core::breaker::BreakerSpec;
+use causeway_core::bulkhead::PoolSpec;
+use causeway_core::classify::Safety;
+use causeway_core::endpoint::Timeouts;
+use causeway_core::failure::ErrorClass;
+use causeway_core::limits::token_bucket::TokenBucketSpec;
+use causeway_core::retry::RetrySpec;
+use http::{HeaderName, Method};
+use proptest::prelude::*;
+
+use super::*;
+
+const SERVER: &str = r#"region = "eu-west-2"
+
+[listen]
+api = "127.0.0.1:9080"
+admin = "[::1]:9081"
+max_body = "2MiB"
+head_timeout = "5s"
+max_in_flight = 100
+drain = "10s"
+io_threads = 2
+
+[logs]
+format = "pretty"
+level = "debug"
+bodies = "none"
+max_body = "1KiB"
+sample_success = 0.5
+
+[redact]
+fields = ["passport"]
+headers = ["X-Internal"]
+"#;
+
+const STRIPE: &str = r#"title = "Stripe"
+base_url = "https://api.stripe.com/v1/"
+headers = { Accept = "application/json" }
+
+[auth]
+type = "bearer"
+token = { env = "STRIPE_API_KEY" }
+
+[timeouts]
+connect = "2s"
+first_byte = "3s"
+body = "4s"
+total = "9s"
+
+[retry]
+max_retries = 2
+base_delay = "100ms"
+multiplier = 3
+max_delay = "20s"
+jitter = 0.5
+rate_limit_delay = "2s"
+max_retry_after = "1m"
+
+[breaker]
+failures = 7
+window = "30s"
+failure_rate = 0.5
+minimum_calls = 10
+open_for = "15s"
+half_open_calls = 2
+
+[pool]
+max_in_flight = 8
+max_queue = 16
+max_wait = "500ms"
+max_idle = 4
+idle_timeout = "1m"
+http2 = false
+
+[[limits]]
+name = "reads"
+kind = "token_bucket"
+requests = 100
+per = "1s"
+burst = 150
+
+[[limits]]
+kind = "token_bucket"
+requests = 10
+per = "1m"
+
+[endpoints.create_charge]
+method = "POST"
+path = "/charges"
+body = "form"
+request = '''{ body: { amount: .amount } }'''
+response = '{ id: .body.id }'
+idempotency = { header = "Idempotency-Key", key_retention = "12h" }
+classify = [
+  { when = '.status == 402', class = "client", code = '.body.error.code', message = '.body.error.message' },
+  { when = '.status == 409' },
+]
+timeouts = { total = "20s" }
+headers = { accept = "text/json", "Stripe-Version" = "2025-09-30" }
+
+[endpoints.a_charge]
+method = "GET"
+path = "/charges/{id}"
+request = '{ path: { id: .id } }'
+"#;
+
+const CHARGE: &str = r#"title = "Charge a card"
+version = 3
+deadline = "5s"
+result = '{ charge: .steps.charge.result.id }'
+
+[[steps]]
+name = "charge"
+call = "stripe.create_charge"
+input = '.input'
+"#;
+
+const MINIMAL: &str =
+    "base_url = \"http://localhost:9000\"\n[endpoints.e]\nmethod = \"POST\"\npath = \"/\"\n";
+
+fn settings(files: &[(&str, &str)]) -> Settings {
+    Settings::from_texts(files).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors(files: &[(&str, &str)]) -> Vec<String> {
+    let errors = Settings::from_texts(files).expect_err("settings that are wrong");
+    errors.to_string().lines().map(str::to_owned).collect()
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn full() -> Settings {
+    settings(&[
+        ("operations/payments.charge.toml", CHARGE),
+        ("integrations/stripe.toml", STRIPE),
+        ("causeway.toml", SERVER),
+    ])
+}
+
+#[test]
+fn every_key_of_the_server_is_taken() {
+    let server = full().server;
+    assert_eq!(server.region, "eu-west-2");
+    assert_eq!(
+        server.listen,
+        ListenSettings {
+            api: "127.0.0.1:9080".parse().unwrap(),
+            admin: "[::1]:9081".parse().unwrap(),
+            max_body: 2 << 20,
+            head_timeout: seconds(5),
+            max_in_flight: 100,
+            drain: seconds(10),
+            io_threads: 2,
+        }
+    );
+    assert_eq!(
+        server.logs,
+        LogSettings {
+            format: LogFormat::Pretty,
+            level: tracing::Level::DEBUG,
+            bodies: LogBodies::None,
+            max_body: 1024,
+            sample_success: 0.5,
+        }
+    );
+    assert_eq!(server.redact.fields, ["passport"]);
+    assert_eq!(server.redact.headers, [HeaderName::from_static("x-internal")]);
+}
+
+#[test]
+fn every_key_of_an_integration_is_taken() {
+    let stripe = full().integrations.remove(0);
+    assert_eq!((stripe.name.as_str(), stripe.title.as_str()), ("stripe", "Stripe"));
+    assert_eq!(stripe.base_url.to_string(), "https://api.stripe.com/v1");
+    assert_eq!(stripe.headers["accept"], "application/json");
+    assert_eq!(stripe.auth, AuthSettings::Bearer { token: SecretRef::Env("STRIPE_API_KEY".to_owned()) });
+    let timeouts =
+        Timeouts { connect: seconds(2), first_byte: seconds(3), body: seconds(4), total: seconds(9) };
+    assert_eq!(stripe.timeouts, timeouts);
+    assert_eq!(
+        stripe.retry,
+        RetrySpec {
+            max_retries: 2,
+            base_delay: Duration::from_millis(100),
+            multiplier: 3.0,
+            max_delay: seconds(20),
+            jitter: 0.5,
+            rate_limit_delay: seconds(2),
+            max_retry_after: seconds(60),
+        }
+    );
+    assert_eq!(
+        stripe.breaker,
+        BreakerSpec {
+            failures: Some(7),
+            window: seconds(30),
+            failure_rate: Some(0.5),
+            minimum_calls: 10,
+            open_for: seconds(15),
+            half_open_calls: 2,
+        }
+    );
+    assert_eq!(
+        stripe.pool,
+        PoolSpec {
+            max_in_flight: 8,
+            max_queue: 16,
+            max_wait: Duration::from_millis(500),
+            max_idle: 4,
+            idle_timeout: seconds(60),
+            http2: false,
+        }
+    );
+    let limits: Vec<(&str, &LimitKind)> =
+        stripe.limits.iter().map(|limit| (limit.name.as_str(), &limit.kind)).collect();
+    let bucket = |requests, per, burst| LimitKind::TokenBucket(TokenBucketSpec { requests, per, burst });
+    assert_eq!(limits, [("reads", &bucket(100, seconds(1), 150)), ("limit-2", &bucket(10, seconds(60), 10))]);
+}
+
+#[test]
+fn every_key_of_an_endpoint_is_taken() {
+    let stripe = full().integrations.remove(0);
+    let [create, get] = &stripe.endpoints[..] else { panic!("two endpoints, in the file's order") };
+    assert_eq!(create.name.as_str(), "create_charge");
+    assert_eq!((&create.method, create.path.as_str()), (&Method::POST, "/charges"));
+    assert_eq!(create.body, BodyFormat::Form);
+    assert_eq!(create.request.as_ref().unwrap().source, "{ body: { amount: .amount } }");
+    let response = create.response.as_ref().unwrap();
+    assert_eq!(response.source, "{ id: .body.id }");
+    assert_eq!(response.at.to_string(), "integrations/stripe.toml:57:12");
+    let header = HeaderName::from_static("idempotency-key");
+    let key_retention = Duration::from_secs(12 * 3600);
+    assert_eq!(create.idempotency, IdempotencySettings::Header { header, key_retention });
+    assert_eq!(create.idempotency.safety(), Safety::Mutating);
+    assert_eq!(create.timeouts, Timeouts { total: seconds(20), ..stripe.timeouts });
+    assert_eq!(create.headers["accept"], "text/json", "an endpoint's header replaces the integration's");
+    assert_eq!(create.headers["stripe-version"], "2025-09-30");
+    assert_eq!(create.headers.len(), 2);
+
+    let [declined, conflict] = &create.classify[..] else { panic!("two rules") };
+    assert_eq!(declined.when.source, ".status == 402");
+    assert_eq!(declined.class, Some(ErrorClass::Client));
+    assert_eq!(declined.code.as_ref().unwrap().source, ".body.error.code");
+    assert_eq!(declined.message.as_ref().unwrap().source, ".body.error.message");
+    assert_eq!((conflict.class, &conflict.code, &conflict.message), (None, &None, &None));
+
+    assert_eq!((get.name.as_str(), get.path.as_str()), ("a_charge", "/charges/{id}"));
+    assert_eq!((get.body, &get.idempotency), (BodyFormat::None, &IdempotencySettings::Safe));
+    assert_eq!(get.timeouts, stripe.timeouts);
+    assert_eq!(get.headers, stripe.headers);
+}
+
+#[test]
+fn every_key_of_an_operation_is_taken() {
+    let operation = full().operations.remove(0);
+    assert_eq!((operation.name.as_str(), operation.title.as_str()), ("payments.charge", "Charge a card"));
+    assert_eq!((operation.version, operation.deadline), (3, seconds(5)));
+    assert_eq!(operation.result.unwrap().source, "{ charge: .steps.charge.result.id }");
+    let [step] = &operation.steps[..] else { panic!("one step") };
+    assert_eq!((step.name.as_str(), step.call.to_string().as_str()), ("charge", "stripe.create_charge"));
+    assert_eq!(step.input.as_ref().unwrap().at.to_string(), "operations/payments.charge.toml:9:9");
+}
+
+#[test]
+fn what_is_not_written_has_the_default_of_the_contract() {
+    let operation = "[[steps]]\nname = \"s\"\ncall = \"x.e\"\n";
+    let settings = settings(&[("integrations/x.toml", MINIMAL), ("operations/o.toml", operation)]);
+    assert_eq!(settings.server, ServerSettings::default());
+    let listen = &settings.server.listen;
+    assert_eq!(
+        (listen.api.to_string(), listen.admin.to_string()),
+        ("127.0.0.1:8080".into(), "127.0.0.1:8081".into())
+    );
+    assert_eq!((listen.max_body, listen.head_timeout), (1 << 20, seconds(10)));
+    assert_eq!((listen.max_in_flight, listen.drain, listen.io_threads), (4000, seconds(25), 0));
+    assert_eq!(settings.server.region, "local");
+    assert_eq!((settings.server.logs.max_body, settings.server.logs.sample_success), (8192, 1.0));
+
+    let x = &settings.integrations[0];
+    assert_eq!((x.title.as_str(), &x.auth), ("x", &AuthSettings::None));
+    assert_eq!((&x.timeouts, &x.retry), (&Timeouts::default(), &RetrySpec::default()));
+    assert_eq!((&x.breaker, &x.pool), (&BreakerSpec::default(), &PoolSpec::default()));
+    assert!(x.limits.is_empty() && x.headers.is_empty());
+    let endpoint = &x.endpoints[0];
+    assert_eq!((endpoint.body, &endpoint.idempotency), (BodyFormat::Json, &IdempotencySettings::None));
+
+    let operation = &settings.operations[0];
+    assert_eq!((operation.title.as_str(), operation.version, operation.deadline), ("o", 1, seconds(8)));
+    assert_eq!((&operation.result, &operation.steps[0].input), (&None, &None));
+}
+
+#[test]
+fn a_failure_rate_alone_does_not_count_failures() {
+    let of = |breaker: &str| {
+        let text = format!("base_url = \"https://x\"\n[breaker]\n{breaker}\n");
+        settings(&[("integrations/x.toml", &text)]).integrations.remove(0).breaker
+    };
+    assert_eq!((of("").failures, of("").failure_rate), (Some(5), None));
+    assert_eq!((of("failures = 9").failures, of("failures = 9").failure_rate), (Some(9), None));
+    assert_eq!(of("failure_rate = 0.5").failures, None);
+    assert_eq!(of("failure_rate = 1\nfailures = 9").failures, Some(9));
+}
+
+#[test]
+fn methods_decide_body_and_idempotency_where_nothing_is_written() {
+    use IdempotencySettings::{None as Unsafe, Safe};
+    for (method, body, idempotency) in [
+        ("GET", BodyFormat::None, Safe),
+        ("HEAD", BodyFormat::None, Safe),
+        ("OPTIONS", BodyFormat::None, Safe),
+        ("DELETE", BodyFormat::None, Unsafe),
+        ("POST", BodyFormat::Json, Unsafe),
+        ("PUT", BodyFormat::Json, Unsafe),
+        ("PATCH", BodyFormat::Json, Unsafe),
+    ] {
+        let text = MINIMAL.replace("POST", method);
+        let endpoint = settings(&[("integrations/x.toml", &text)]).integrations.remove(0).endpoints.remove(0);
+        assert_eq!((endpoint.body, endpoint.idempotency), (body, idempotency), "{method}");
+    }
+}
+
+#[test]
+fn each_kind_of_authentication_is_read() {
+    let of = |auth: &str| {
+        let text = format!("base_url = \"https://x\"\n[auth]\n{auth}\n");
+        settings(&[("integrations/x.toml", &text)]).integrations.remove(0).auth
+    };
+    let env = |name: &str| SecretRef::Env(name.to_owned());
+    assert_eq!(of("type = \"none\""), AuthSettings::None);
+    assert_eq!(
+        of("type = \"basic\"\nusername = { env = \"U\" }\npassword = { file = \"/run/p\" }"),
+        AuthSettings::Basic { username: env("U"), password: Some(SecretRef::File(PathBuf::from("/run/p"))) }
+    );
+    assert_eq!(
+        of("type = \"basic\"\nusername = { env = \"U\" }"),
+        AuthSettings::Basic { username: env("U"), password: None }
+    );
+    assert_eq!(
+        of("type = \"header\"\nname = \"Authorization\"\nvalue = { env = \"K\" }"),
+        AuthSettings::Header { name: HeaderName::from_static("authorization"), value: env("K") }
+    );
+    assert_eq!(
+        of("type = \"query\"\nname = \"key\"\nvalue = { env = \"K\" }"),
+        AuthSettings::Query { name: "key".to_owned(), value: env("K") }
+    );
+}
+
+/// Each text, and what it is told: nothing more, and at these places.
+fn assert_told(file: &str, others: &[(&str, &str)], cases: &[(&str, &[&str])]) {
+    for (text, told) in cases {
+        let mut files = others.to_vec();
+        files.push((file, text));
+        let told: Vec<String> = told.iter().map(|told| format!("{file}:{told}")).collect();
+        assert_eq!(errors(&files), told, "{text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_server_is_told() {
+    assert_told(
+        "causeway.toml",
+        &[("integrations/x.toml", MINIMAL)],
+        &[
+            ("regin = \"eu\"", &["1:1: unknown key `regin`; did you mean `region`?"]),
+            (
+                "region = \"eu west\"",
+                &[
+                    "1:10: `region`: \"eu west\" is not a region; write 1 to 64 letters, digits, `.`, `_` or `-`",
+                ],
+            ),
+            (
+                "[stores]\nurl = \"x\"",
+                &["1:2: unknown key `stores`; known here: `region`, `listen`, `logs`, `redact`"],
+            ),
+            ("listen = 1", &["1:10: `listen`: an integer cannot stand here; write a table"]),
+            (
+                "[listen]\nhooks = \"127.0.0.1:1\"",
+                &[
+                    "2:1: unknown key `listen.hooks`; known here: `api`, `admin`, `max_body`, `head_timeout`, \
+                   `max_in_flight`, `drain`, `io_threads`",
+                ],
+            ),
+            (
+                "[listen]\napi = \"0.0.0.0:8080\"",
+                &[
+                    "2:7: `listen.api`: 0.0.0.0:8080 can be reached from other machines, and there are no client keys \
+                   yet to say who may call; write a loopback address, \"127.0.0.1:8080\" or \"[::1]:8080\"",
+                ],
+            ),
+            (
+                "[listen]\nadmin = \"[2001:db8::1]:80\"",
+                &[
+                    "2:9: `listen.admin`: [2001:db8::1]:80 can be reached from other machines, and there are no client \
+                   keys yet to say who may call; write a loopback address, \"127.0.0.1:80\" or \"[::1]:80\"",
+                ],
+            ),
+            (
+                "[listen]\napi = \"localhost:8080\"",
+                &[
+                    "2:7: `listen.api`: \"localhost:8080\" is not an address; write an IP address and a port, such as \
+                   \"127.0.0.1:8080\"",
+                ],
+            ),
+            (
+                "[listen]\napi = \"127.0.0.1:8081\"",
+                &[
+                    "2:7: `listen.api`: `api` and `admin` cannot share an address; give one of them another port",
+                ],
+            ),
+            (
+                "[listen]\nmax_in_flight = 0\ndrain = \"2h\"",
+                &[
+                    "2:17: `listen.max_in_flight`: 0 is out of range; write 1 to 1000000",
+                    "3:9: `listen.drain`: 2h is out of range; write \"0ms\" to \"1h\"",
+                ],
+            ),
+            (
+                "[logs]\nformat = \"jsn\"\nbodies = \"raw\"\nsample_success = 1.5",
+                &[
+                    "2:10: `logs.format`: \"jsn\" is not available; did you mean \"json\"?",
+                    "3:10: `logs.bodies`: \"raw\" is not available; write \"sanitised\" or \"none\"",
+                    "4:18: `logs.sample_success`: 1.5 is out of range; write 0.0 to 1.0",
+                ],
+            ),
+            (
+                "[redact]\nfields = \"ssn\"\nheaders = [\"ok\", \"not ok\"]",
+                &[
+                    "2:10: `redact.fields`: a string cannot stand here; write a list",
+                    "3:18: `redact.headers[1]`: \"not ok\" is not the name of a header; write letters, digits and `-`",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_an_integration_is_told() {
+    assert_told(
+        "integrations/x.toml",
+        &[],
+        &[
+            ("", &["1:1: `base_url` is missing; write for example base_url = \"https://api.example.com\""]),
+            (
+                "base_url = \"http://api.example.com\"",
+                &[
+                    "1:12: `base_url`: http sends everything in the open; write https (http is for 127.0.0.0/8, ::1, \
+                   localhost)",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[timeouts]\nconect = \"1s\"\ntotal = 10\nbody = \"0s\"",
+                &[
+                    "3:1: unknown key `timeouts.conect`; did you mean `connect`?",
+                    "4:9: `timeouts.total`: an integer cannot stand here; write a duration such as \"30s\"",
+                    "5:8: `timeouts.body`: 0s is out of range; write \"1ms\" to \"1h\"",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\nretry = { multiplier = 0.5, jitter = -1, budget = 0.2 }",
+                &[
+                    "2:24: `retry.multiplier`: 0.5 is out of range; write 1.0 to 100.0",
+                    "2:38: `retry.jitter`: -1 is out of range; write 0.0 to 1.0",
+                    "2:42: unknown key `retry.budget`; known here: `max_retries`, `base_delay`, `multiplier`, \
+                     `max_delay`, `jitter`, `rate_limit_delay`, `max_retry_after`",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[breaker]\nfailures = 0\nfailure_rate = 50\nslow_call = \"1s\"",
+                &[
+                    "3:12: `breaker.failures`: 0 is out of range; write 1 to 1000000",
+                    "4:16: `breaker.failure_rate`: 50 is out of range; write a number above 0, at most 1",
+                    "5:1: unknown key `breaker.slow_call`; known here: `failures`, `failure_rate`, `window`, \
+                     `minimum_calls`, `open_for`, `half_open_calls`",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[pool]\nhttp2 = \"yes\"\nmax_in_flight = -1",
+                &[
+                    "3:9: `pool.http2`: a string cannot stand here; write true or false",
+                    "4:17: `pool.max_in_flight`: -1 is out of range; write 1 to 10000",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[[limits]]\nkind = \"calendar\"\nrequests = 5\nper = \"day\"",
+                &["3:8: `limits[0].kind`: \"calendar\" is not available; write \"token_bucket\""],
+            ),
+            (
+                "base_url = \"https://x\"\n[[limits]]\nkind = \"token_bucket\"\nburst = 0",
+                &[
+                    "2:1: `limits[0].requests` is missing; write for example requests = 100",
+                    "2:1: `limits[0].per` is missing; write for example per = \"1s\"",
+                    "4:9: `limits[0].burst`: 0 is out of range; write 1 to 10000000",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\nlimits = [{ name = \"a\", kind = \"token_bucket\", requests = 1, per = \
+                 \"1s\" },\n { name = \"a\", kind = \"token_bucket\", requests = 1, per = \"1s\" }]",
+                &["3:11: `limits[1].name`: two limits are named \"a\"; give each its own name"],
+            ),
+            (
+                "base_url = \"https://x\"\n[headers]\nHost = \"y\"\nAuthorization = \"Bearer t0ps3cret\"\nAccept = \
+                 \"a\"\naccept = \"b\"\nX-Note = \"ü\"",
+                &[
+                    "3:1: `headers.Host`: the header `host` belongs to the connection and is written with it; \
+                     remove it",
+                    "4:1: `headers.Authorization`: the header carries a secret; write it in [auth], as a reference: \
+                     type = \"header\", name, value = { env = \"NAME\" }",
+                    "6:1: `headers.accept`: the header is given twice, in another spelling; remove one",
+                    "7:10: `headers.X-Note`: this is no header value; write at most 4096 ASCII characters",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[polls.p]\n",
+                &[
+                    "2:2: unknown key `polls`; known here: `title`, `base_url`, `headers`, `auth`, `timeouts`, `retry`, \
+                 `breaker`, `pool`, `limits`, `endpoints`",
+                ],
+            ),
+            (
+                "title = \"\"\nbase_url = \"https://x\"",
+                &[
+                    "1:9: `title`: the text is empty, too long or has control characters; write 1 to 200 characters on one line",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_is_wrong_with_authentication_is_told() {
+    let base = "base_url = \"https://x\"\n[auth]\n";
+    let cases: [(&str, &[&str]); 9] = [
+        ("token = { env = \"T\" }", &["2:1: `auth.type` is missing; write for example type = \"bearer\""]),
+        ("type = \"bearr\"", &["3:8: `auth.type`: \"bearr\" is not available; did you mean \"bearer\"?"]),
+        (
+            "type = \"oauth2\"",
+            &[
+                "3:8: `auth.type`: \"oauth2\" is not available; write \"none\" or \"basic\" or \"bearer\" or \"header\" \
+               or \"query\"",
+            ],
+        ),
+        (
+            "type = \"bearer\"",
+            &["2:1: `auth.token` is missing; write for example token = { env = \"NAME\" }"],
+        ),
+        (
+            "type = \"bearer\"\ntoken = \"t0ps3cret\"",
+            &["4:9: `auth.token`: a secret must not stand in the configuration; write a reference, { env = \
+               \"NAME\" } or { file = \"/run/secrets/name\" }"],
+        ),
+        (
+            "type = \"bearer\"\ntoken = { vault = \"secret/x\", field = \"k\" }",
+            &[
+                "4:11: unknown key `auth.token.vault`; known here: `env`, `file`",
+                "4:31: unknown key `auth.token.field`; known here: `env`, `file`",
+            ],
+        ),
+        (
+            "type = \"bearer\"\ntoken = {}",
+            &["4:9: `auth.token`: no source is given; write a reference, { env = \"NAME\" } or { file = \
+               \"/run/secrets/name\" }"],
+        ),
+        (
+            "type = \"basic\"\nusername = { env = \"U\", file = \"/u\" }\ntoken = { env = \"T\" }",
+            &[
+                "4:32: `auth.username.file`: a secret has one source, and `env` is given too; remove one of them",
+                "5:1: unknown key `auth.token`; known here: `type`, `username`, `password`",
+            ],
+        ),
+        (
+            "type = \"header\"\nname = \"Content-Length\"\nvalue = { env = \"t0p-s3cret\" }",
+            &[
+                "4:8: `auth.name`: the header `content-length` belongs to the connection and is written with it; \
+                 remove it",
+                "5:17: `auth.value.env`: this is not the name of an environment variable; write letters, digits and \
+                 `_`, not beginning with a digit",
+            ],
+        ),
+    ];
+    for (auth, told) in cases {
+        assert_told("integrations/x.toml", &[], &[(&format!("{base}{auth}"), told)]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_endpoint_is_told() {
+    let base = "base_url = \"https://x\"\n[endpoints.e]\n";
+    let cases: [(&str, &[&str]); 10] = [
+        (
+            "",
+            &[
+                "2:1: `endpoints.e.method` is missing; write for example method = \"POST\"",
+                "2:1: `endpoints.e.path` is missing; write for example path = \"/v1/charges\"",
+            ],
+        ),
+        (
+            "method = \"PSOT\"\npath = \"v1\"",
+            &[
+                "3:10: `endpoints.e.method`: \"PSOT\" is not available; did you mean \"POST\"?",
+                "4:8: `endpoints.e.path`: a path begins with `/`; write one such as \"/v1/charges\"",
+            ],
+        ),
+        (
+            "method = \"GET\"\npath = \"/a/{id}\"",
+            &[
+                "4:8: `endpoints.e.path`: nothing fills the placeholders; write request = '{ path: { name: .name } }', \
+               with each name of the path",
+            ],
+        ),
+        (
+            "method = \"GET\"\npath = \"/a/{i d}\"",
+            &[
+                "4:8: `endpoints.e.path`: a placeholder is not well-formed; write {name}, of letters, digits and `_`",
+            ],
+        ),
+        (
+            "method = \"GET\"\npath = \"/a}\"",
+            &["4:8: `endpoints.e.path`: a character cannot stand in a path; write it percent-encoded, and \
+               placeholders as {name}"],
+        ),
+        (
+            "method = \"GET\"\npath = \"/a?b=c\"",
+            &[
+                "4:8: `endpoints.e.path`: a path has no query and no fragment; write request = '{ query: { name: \
+               .name } }'",
+            ],
+        ),
+        (
+            "method = \"GET\"\npath = \"/\"\nbody = \"multipart\"\nrequest = ''\nresponse = 7",
+            &[
+                "5:8: `endpoints.e.body`: \"multipart\" is not available; write \"json\" or \"form\" or \"none\"",
+                "6:11: `endpoints.e.request`: the jq program is empty; write one such as '.', or remove the key",
+                "7:12: `endpoints.e.response`: an integer cannot stand here; write a jq program as a string, such as \
+                 '.body.id'",
+            ],
+        ),
+        (
+            "method = \"POST\"\npath = \"/\"\nidempotency = { key_retention = \"1ms\", verify = {} }",
+            &[
+                "5:15: `endpoints.e.idempotency.header` is missing; write for example header = \"Idempotency-Key\"",
+                "5:33: `endpoints.e.idempotency.key_retention`: 1ms is out of range; write \"1s\" to \"365d\"",
+                "5:40: unknown key `endpoints.e.idempotency.verify`; known here: `header`, `key_retention`",
+            ],
+        ),
+        (
+            "method = \"POST\"\npath = \"/\"\nidempotency = true\nclassify = [{ class = \"fatal\" }, 1]",
+            &[
+                "5:15: `endpoints.e.idempotency`: a boolean cannot stand here; write \"safe\", \"none\" or { header = \
+                 \"Idempotency-Key\" }",
+                "6:13: `endpoints.e.classify[0].when` is missing; write for example when = '.status == 402'",
+                "6:23: `endpoints.e.classify[0].class`: \"fatal\" is not available; write \"transient\" or \
+                 \"rate_limited\" or \"client\" or \"ambiguous\"",
+                "6:34: `endpoints.e.classify[1]`: an integer cannot stand here; write a rule such as { when = \
+                 '.status == 402', class = \"client\" }",
+            ],
+        ),
+        (
+            "method = \"GET\"\npath = \"/\"\n[endpoints.E]\nmethod = \"GET\"\npath = 1",
+            &[
+                "5:12: `endpoints.E`: `E` is not a valid name: use 1 to 64 of a–z, 0–9, `_`, `-`, beginning with a \
+                 letter",
+                "7:8: `endpoints.E.path`: an integer cannot stand here; write a path such as \"/v1/charges\"",
+            ],
+        ),
+    ];
+    for (endpoint, told) in cases {
+        assert_told("integrations/x.toml", &[], &[(&format!("{base}{endpoint}"), told)]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_an_operation_is_told() {
+    let step = "[[steps]]\nname = \"s\"\ncall = \"x.e\"\n";
+    assert_told(
+        "operations/o.toml",
+        &[("integrations/x.toml", MINIMAL)],
+        &[
+            (
+                "",
+                &["1:1: `steps` is missing; write for example steps = [{ name = \"charge\", call = \
+                   \"stripe.create_charge\" }]"],
+            ),
+            (
+                "steps = []",
+                &["1:9: `steps`: an operation has one step; write [[steps]] with `name` and `call`"],
+            ),
+            (
+                &format!("{step}{step}"),
+                &["4:1: `steps[1]`: operations of several steps are not available; keep one step"],
+            ),
+            (
+                "[[steps]]\nnmae = \"s\"",
+                &[
+                    "1:1: `steps[0].name` is missing; write for example name = \"charge\"",
+                    "1:1: `steps[0].call` is missing; write for example call = \"stripe.create_charge\"",
+                    "2:1: unknown key `steps[0].nmae`; did you mean `name`?",
+                ],
+            ),
+            (
+                "[[steps]]\nname = \"s\"\ncall = \"e\"",
+                &["3:8: `steps[0].call`: \"e\" names no endpoint; write integration.endpoint, such as \
+                   \"stripe.create_charge\""],
+            ),
+            (
+                "[[steps]]\nname = \"s\"\ncall = \"y.e\"",
+                &["3:8: `steps[0].call`: there is no integration \"y\"; did you mean `x`?"],
+            ),
+            (
+                "[[steps]]\nname = \"s\"\ncall = \"x.create\"",
+                &["3:8: `steps[0].call`: x has no endpoint \"create\"; it has `e`"],
+            ),
+            (
+                &format!("mode = \"async\"\nversion = 0\ndeadline = \"0s\"\n{step}"),
+                &[
+                    "1:1: unknown key `mode`; known here: `title`, `version`, `deadline`, `result`, `steps`",
+                    "2:11: `version`: 0 is out of range; write 1 to 1000000",
+                    "3:12: `deadline`: 0s is out of range; write \"1ms\" to \"1h\"",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_toml_gives_its_syntax_errors_and_no_others() {
+    let broken = "base_url = https://x\n\n[auth\n";
+    let operation = "[[steps]]\nname = \"s\"\ncall = \"x.anything\"\n";
+    let told = errors(&[("integrations/x.toml", broken), ("operations/o.toml", operation)]);
+    assert!(told.len() >= 2, "{told:?}");
+    assert!(told.iter().all(|line| line.contains(": this is not TOML: ")), "{told:?}");
+    assert!(told[0].starts_with("integrations/x.toml:1:"), "{told:?}");
+    assert!(told.iter().any(|line| line.starts_with("integrations/x.toml:3:")), "{told:?}");
+    let told = errors(&[("integrations/x.toml", "base_url = \"https://x\"\nbase_url = \"https://y\"\n")]);
+    assert_eq!(told, ["integrations/x.toml:2:1: this is not TOML: duplicate key"]);
+}
+
+#[test]
+fn all_errors_of_all_files_are_told_in_the_order_of_files_and_places() {
+    let told = errors(&[
+        ("operations/b.toml", "[[steps]]\nname = \"s\"\ncall = \"z.e\"\ninput = 1\n"),
+        ("operations/a.toml", "deadline = 5\n[[steps]]\nname = \"s\"\ncall = \"broken.e\"\n"),
+        ("integrations/broken.toml", "[endpoints.e]\nmethod = \"GET\"\npath = \"x\"\n"),
+        ("integrations/also.toml", "base_url = 1\ntitel = \"A\"\n"),
+        ("causeway.toml", "[logs]\nlevel = \"loud\"\n[listen]\napi = 8080\n"),
+    ]);
+    let places: Vec<&str> = told.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(
+        places,
+        [
+            "causeway.toml:2:9",
+            "causeway.toml:4:7",
+            "integrations/also.toml:1:12",
+            "integrations/also.toml:2:1",
+            "integrations/broken.toml:1:1",
+            "integrations/broken.toml:3:8",
+            "operations/a.toml:1:12",
+            "operations/b.toml:3:8",
+            "operations/b.toml:4:9",
+        ],
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn names_of_files_are_names() {
+    let told = errors(&[
+        ("integrations/Stripe.toml", "base_url = 1"),
+        ("operations/pay@2.toml", "steps = 1"),
+        ("operations/a b.toml", ""),
+        ("config.toml", ""),
+        ("integrations/Stripe.toml", ""),
+    ]);
+    assert_eq!(
+        told,
+        [
+            "config.toml: this is no configuration file; name it causeway.toml, integrations/NAME.toml or \
+             operations/NAME.toml",
+            "integrations/Stripe.toml: the file is given twice; give it once",
+            "integrations/Stripe.toml: the file's name is taken for a name, and `Stripe` is not a valid name: use 1 \
+             to 64 of a–z, 0–9, `_`, `-`, beginning with a letter; rename the file",
+            "integrations/Stripe.toml:1:12: `base_url`: an integer cannot stand here; write a URL such as \
+             \"https://api.example.com\"",
+            "operations/a b.toml: the file's name is taken for a name, and `a b` is not a valid name: use 1 to 64 of \
+             a–z, 0–9, `_`, `-`, `.`, beginning with a letter; rename the file",
+            "operations/a b.toml:1:1: `steps` is missing; write for example steps = [{ name = \"charge\", call = \
+             \"stripe.create_charge\" }]",
+            "operations/pay@2.toml: several versions of an operation are not available; name it pay.toml",
+            "operations/pay@2.toml:1:9: `steps`: an integer cannot stand here; write a list",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_in_the_configuration_is_never_repeated() {
+    const SECRET: &str = "sk_live_4eC39HqLyjWDarjtT1zdp7dc";
+    let auth = |line: &str| format!("base_url = \"https://x\"\n[auth]\ntype = \"bearer\"\n{line}\n");
+    for text in [
+        auth(&format!("token = \"{SECRET}\"")),
+        auth(&format!("token = '''\n{SECRET}'''")),
+        auth(&format!("token = {SECRET}")),
+        auth(&format!("token = \"{SECRET}")),
+        auth(&format!("token = [\"{SECRET}\"]")),
+        auth(&format!("token = {{ env = \"{SECRET}-\" }}")),
+        auth(&format!("token = {{ value = \"{SECRET}\" }}")),
+        auth(&format!("tokn = \"{SECRET}\"")),
+        auth(&format!("token = \"{SECRET}\"\ntoken = \"{SECRET}\"")),
+        format!("base_url = \"https://{SECRET}@x\""),
+        format!("base_url = \"https://user:{SECRET}@x\""),
+        format!("base_url = \"https://x?key={SECRET}\""),
+        format!("base_url = \"https://x\"\nheaders = {{ X-Api-Key = \"{SECRET}\" }}"),
+        format!("base_url = \"https://x\"\nheaders = {{ Authorization = \"Bearer {SECRET}\" }}"),
+    ] {
+        let errors = Settings::from_texts(&[("integrations/x.toml", &text)]).expect_err(&text);
+        assert!(!format!("{errors} {errors:?}").contains("sk_live"), "{errors}");
+    }
+}
+
+fn directory(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    dir
+}
+
+fn load_errors(dir: &Path) -> Vec<String> {
+    let errors = Settings::load(dir).expect_err("a directory that is wrong").to_string();
+    errors.replace(dir.to_str().unwrap(), "DIR").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_directory_is_loaded_and_its_relative_secrets_are_found_in_it() {
+    let auth = b"base_url = \"https://x\"\nauth = { type = \"bearer\", token = { file = \"keys/a\" } }\n";
+    let dir = directory(&[
+        ("integrations/a.toml", auth),
+        ("integrations/b.toml", MINIMAL.as_bytes()),
+        ("integrations/.b.toml.swp", b"\xff"),
+        ("integrations/.hidden.toml", b"?"),
+        ("integrations/README.md", b"?"),
+        ("operations/o.toml", b"[[steps]]\nname = \"s\"\ncall = \"b.e\"\n"),
+    ]);
+    let settings = Settings::load(dir.path()).unwrap();
+    let names: Vec<&str> =
+        settings.integrations.iter().map(|integration| integration.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    let token = SecretRef::File(dir.path().join("keys/a"));
+    assert_eq!(settings.integrations[0].auth, AuthSettings::Bearer { token });
+    assert_eq!(settings.operations.len(), 1);
+    assert_eq!(settings.server, ServerSettings::default());
+}
+
+#[test]
+fn a_directory_without_integrations_is_no_configuration() {
+    let dir = directory(&[("causeway.toml", b"")]);
+    assert_eq!(
+        load_errors(dir.path()),
+        ["DIR/integrations: there is no integration; write integrations/NAME.toml with at least a base_url"]
+    );
+    let told = load_errors(&dir.path().join("nowhere"));
+    assert_eq!(told, ["DIR: there is no such directory; give the directory that has integrations/ in it"]);
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told_with_the_rest() {
+    let dir = directory(&[
+        ("causeway.toml", b"region = \"eu\"\n# \xc3\xbc \xff\n"),
+        ("integrations/large.toml", &vec![b'#'; (1 << 20) + 1]),
+        ("integrations/x.toml", b"base_url = 1"),
+        ("operations/o.toml", b"[[steps]]\nname = \"s\"\ncall = \"large.unknown\"\n"),
+    ]);
+    fs::create_dir(dir.path().join("operations/folder.toml")).unwrap();
+    assert_eq!(
+        load_errors(dir.path()),
+        [
+            "DIR/causeway.toml:2:5: this is not UTF-8; save the file as UTF-8",
+            "DIR/integrations/large.toml: the file is larger than 1 MiB; a configuration file is smaller",
+            "DIR/operations/folder.toml: this cannot be read: it is not a regular file; check the path and its \
+             permissions",
+            "DIR/integrations/x.toml:1:12: `base_url`: an integer cannot stand here; write a URL such as \
+             \"https://api.example.com\"",
+        ]
+    );
+}
+
+/// Reads `text` as each kind of file: it must be read, or told in single lines that name the file.
+fn assert_survives(text: &str) {
+    for file in ["causeway.toml", "integrations/x.toml", "operations/o.toml"] {
+        let minimal = ("integrations/y.toml", MINIMAL);
+        if let Err(errors) = Settings::from_texts(&[(file, text), minimal]) {
+            assert!(!errors.is_empty());
+            for error in &errors {
+                let line = error.to_string();
+                assert!(line.starts_with(file) && !line.contains(char::is_control), "{line:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_told(text in "\\PC{0,200}") {
+        assert_survives(&text);
+    }
+
+    #[test]
+    fn any_lines_of_toml_are_read_or_told(
+        text in r#"(\[{0,2}[a-e.]{0,4}\]{0,2}\n?|[a-e.]{1,3} ?= ?([0-9.e_xn-]{1,6}|"[^"]{0,4}"|'''.{0,4}'''|[\[{].{0,6}[\]}]|true)\n){0,12}"#
+    ) {
+        assert_survives(&text);
+    }
+
+    #[test]
+    fn a_slip_anywhere_in_good_files_is_read_or_told(
+        file in 0..3_usize,
+        at in any::<prop::sample::Index>(),
+        removed in 0..12_usize,
+        inserted in "\\PC{0,3}|\n|\"|\\[|\\{|=",
+    ) {
+        let text: Vec<char> = [SERVER, STRIPE, CHARGE][file].chars().collect();
+        let at = at.index(text.len());
+        let end = text.len().min(at + removed);
+        let slipped: String =
+            text[..at].iter().copied().chain(inserted.chars()).chain(text[end..].iter().copied()).collect();
+        assert_survives(&slipped);
+    }
+}
