@@ -1,0 +1,150 @@
+//! A panic in one integration's actor restarts that one; its neighbours, on the same thread, do not notice.
+
+use std::panic;
+use std::sync::Once;
+
+use causeway::sandbox::Action;
+use causeway_actors::integration::PanicNow;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::support::{Ask, Client, Config, Provider, Server, charge, until};
+
+const SECTIONS: &str = "[breaker]\nhalf_open_calls = 1";
+
+fn config(provider: &Provider) -> Config {
+    let url = provider.url();
+    let config = Config::payments(&url, SECTIONS);
+    config.integration("left", &url, SECTIONS).integration("right", &url, SECTIONS)
+}
+
+/// Keeps the panic that is asked for out of the test's output; writing it down would take longer than the restart.
+fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let told = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref() != Some(&"asked to") {
+                told(panic);
+            }
+        }));
+    });
+}
+
+fn panic_now(server: &Server) {
+    keep_quiet();
+    assert!(server.place("payments").send(PanicNow).is_ok(), "the actor takes the message");
+}
+
+/// Waits until the actor has been rebuilt this often.
+async fn generation_is(server: &Server, generation: u64) {
+    until(&format!("the actor is rebuilt {generation} times"), async || {
+        (server.integration("payments").await["actor"]["generation"] == generation).then_some(())
+    })
+    .await;
+}
+
+/// Calls an integration again and again; every call must succeed. Gives the number of calls when it is told to end.
+fn call(
+    callers: &mut JoinSet<u32>,
+    api: Client,
+    integration: &'static str,
+    mut end: tokio::sync::watch::Receiver<()>,
+) {
+    callers.spawn(async move {
+        let mut calls = 0;
+        while end.has_changed().is_ok() {
+            api.run(&format!("{integration}.ping"), &json!({})).await.ok();
+            calls += 1;
+        }
+        end.mark_unchanged();
+        calls
+    });
+}
+
+#[tokio::test]
+async fn a_call_in_flight_gets_its_outcome_and_neighbours_do_not_notice() {
+    let provider = Provider::start();
+    let server = Server::start(&config(&provider));
+    let (running, end) = tokio::sync::watch::channel(());
+    let mut callers = JoinSet::new();
+    for integration in ["left", "right"] {
+        call(&mut callers, server.api, integration, end.clone());
+    }
+    provider.always_on(&http::Method::POST, "/v1/charges", Action::Delay { ms: 1_500, jitter_ms: 0 });
+    let api = server.api;
+    let in_flight = tokio::spawn(async move { api.run("payments.charge", &charge()).await });
+    until("the charge arrives", async || {
+        provider.arrivals().iter().any(|arrival| arrival.path == "/v1/charges").then_some(())
+    })
+    .await;
+    panic_now(&server);
+    generation_is(&server, 1).await;
+    let rebuilt = server.integration("payments").await;
+    assert_eq!((&rebuilt["breaker"]["state"], &rebuilt["status"]), (&json!("half_open"), &json!("degraded")));
+    assert_eq!(rebuilt["pool"]["in_flight"], 1, "the attempt on the wire has been adopted");
+
+    let outcome = in_flight.await.expect("it is answered").ok();
+    assert_eq!((&outcome["status"], &outcome["steps"][0]["attempts"]), (&json!("succeeded"), &json!(1)));
+    assert_eq!(provider.effects().len(), 1);
+    assert_eq!(outcome["result"]["id"], provider.effects()[0].id);
+    server.api.run("payments.ping", &json!({})).await.ok();
+    server.breaker_is("payments", "closed").await;
+
+    drop(running);
+    let calls: Vec<u32> = callers.join_all().await;
+    assert!(calls.iter().all(|calls| *calls > 10), "{calls:?}");
+    for neighbour in ["left", "right"] {
+        let neighbour = server.integration(neighbour).await;
+        assert_eq!(
+            (&neighbour["actor"]["generation"], &neighbour["breaker"]["epoch"]),
+            (&json!(0), &json!(0))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_manual_mode_survives_the_restart() {
+    let provider = Provider::start();
+    let server = Server::start(&config(&provider));
+    let trip =
+        Ask::post("/admin/v1/integrations/payments/breaker/trip", &json!({ "reason": "asked to stop" }));
+    server.admin.send(trip).await.ok();
+    panic_now(&server);
+    generation_is(&server, 1).await;
+    let rebuilt = server.integration("payments").await;
+    assert_eq!(
+        (&rebuilt["breaker"]["mode"], &rebuilt["breaker"]["forced"]["reason"]),
+        (&json!("forced_open"), &json!("asked to stop"))
+    );
+    server.api.run("payments.ping", &json!({})).await.problem(503, "breaker_open");
+    assert_eq!(provider.arrivals().len(), 0);
+}
+
+#[tokio::test]
+async fn five_panics_in_a_minute_set_it_aside_until_a_reset() {
+    let provider = Provider::start();
+    let server = Server::start(&config(&provider));
+    for generation in 1..=5 {
+        panic_now(&server);
+        generation_is(&server, generation).await;
+    }
+    let quarantined = server.integration("payments").await;
+    assert_eq!(quarantined["actor"]["condition"], "quarantined");
+    assert_eq!((&quarantined["status"], &quarantined["reasons"][1]), (&json!("down"), &json!("quarantined")));
+    let refused = server.api.run("payments.ping", &json!({})).await.problem(500, "internal");
+    let error = &refused["run"]["error"];
+    assert_eq!((&error["class"], &error["code"]), (&json!("internal"), &json!("integration_restarting")));
+    assert_eq!(provider.arrivals().len(), 0);
+    server.api.run("left.ping", &json!({})).await.ok();
+
+    let reset =
+        Ask::post("/admin/v1/integrations/payments/breaker/reset", &json!({ "reason": "looked at it" }));
+    let reset = server.admin.send(reset).await.ok();
+    assert_eq!(
+        (&reset["actor"]["condition"], &reset["breaker"]["state"]),
+        (&json!("running"), &json!("closed"))
+    );
+    server.api.run("payments.ping", &json!({})).await.ok();
+    assert_eq!(provider.arrivals().len(), 2);
+}

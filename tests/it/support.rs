@@ -1,0 +1,27 @@
+//! What the tests stand on.
+//!
+//! - [`config`]: configuration, as files' texts;
+//! - [`server`]: the whole server in this process; [`process`]: the same as its users run it;
+//! - [`client`]: an HTTP client that shows everything that came back;
+//! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests;
+//! - [`wait`]: waiting for a condition, never for a while.
+
+pub(crate) mod client;
+pub(crate) mod config;
+pub(crate) mod process;
+pub(crate) mod provider;
+pub(crate) mod recorder;
+pub(crate) mod server;
+pub(crate) mod wait;
+
+pub(crate) use client::{Answer, Ask, Client};
+pub(crate) use config::Config;
+pub(crate) use process::Process;
+pub(crate) use provider::Provider;
+pub(crate) use server::Server;
+pub(crate) use wait::until;
+
+/// A good charge.
+pub(crate) fn charge() -> serde_json::Value {
+    serde_json::json!({ "amount": 1250, "currency": "eur", "source": "tok_visa" })
+}

@@ -1,0 +1,129 @@
+//! A program in a process of its own, such as the server as its users run it.
+//!
+//! Its output is read all along, so that it never waits for a reader. Dropping it kills it, by its own id.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use serde_json::Value;
+
+use super::{Client, until};
+
+type Text = Arc<Mutex<String>>;
+
+/// A running program.
+pub(crate) struct Process {
+    child: Child,
+    out: Text,
+    err: Text,
+    readers: Vec<thread::JoinHandle<()>>,
+}
+
+/// How a program ended, with all it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// `causeway` with these arguments, and nothing of the environment that could change what it does.
+pub(crate) fn causeway(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    for variable in ["CAUSEWAY_CONFIG", "CAUSEWAY_URL", "CAUSEWAY_ADMIN_URL"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments);
+    command
+}
+
+/// Runs `causeway` with these arguments to its end.
+pub(crate) async fn run(arguments: &[&str]) -> Ended {
+    Process::start(&mut causeway(arguments)).ended().await
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap_or_else(|error| panic!("{error}: {command:?}"));
+        let (out, err) = (Text::default(), Text::default());
+        let readers = vec![
+            read(child.stdout.take().expect("a pipe"), Arc::clone(&out)),
+            read(child.stderr.take().expect("a pipe"), Arc::clone(&err)),
+        ];
+        Self { child, out, err, readers }
+    }
+
+    /// Waits until it has said something that `find` finds in its standard output.
+    pub(crate) async fn says<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        until(&format!("a program says {what}"), async || {
+            let found = find(&text(&self.out));
+            if found.is_none()
+                && let Ok(Some(status)) = self.child.try_wait()
+            {
+                panic!(
+                    "it ended with {status} before it said {what}: {}{}",
+                    text(&self.out),
+                    text(&self.err)
+                );
+            }
+            found
+        })
+        .await
+    }
+
+    /// Waits until a server says where it listens: the business API and the admin API.
+    pub(crate) async fn serves(&mut self) -> (Client, Client) {
+        self.says("where it listens", |out| {
+            let lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let address = |line: &Value, name: &str| Some(Client::new(line[name].as_str()?.parse().ok()?));
+            lines.filter_map(|line| address(&line, "api").zip(address(&line, "admin"))).next()
+        })
+        .await
+    }
+
+    /// Asks it to end, as an operator or an orchestrator does.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.expect("the command `kill`").success(), "it could not be signalled");
+    }
+
+    /// Ends it without asking.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it has ended");
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(mut self) -> Ended {
+        let status = until("a program ends", async || self.child.try_wait().expect("its status")).await;
+        for reader in self.readers.drain(..) {
+            reader.join().expect("its output is read");
+        }
+        Ended { status, out: text(&self.out), err: text(&self.err) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that has ended already cannot be killed, which is as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn read(pipe: impl Read + Send + 'static, text: Text) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+            text.push_str(&line);
+            text.push('\n');
+        }
+    })
+}
+
+fn text(text: &Text) -> String {
+    text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}

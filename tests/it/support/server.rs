@@ -1,0 +1,124 @@
+//! The whole server, in this process, on a thread and an actix system of its own.
+//!
+//! Dropping it stops it as a signal would, and fails the test if it does not end in order or if anything leaked: a
+//! run, a call's place in an integration.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use causeway::api::State;
+use causeway::app;
+use causeway_actors::mesh::Place;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::{Client, Config, until};
+
+/// How long what is under way at a test's end may take: longer than any timeout in the tests.
+const COMES_TO_REST: Duration = Duration::from_secs(10);
+
+/// A server of one test's own.
+pub(crate) struct Server {
+    pub(crate) api: Client,
+    pub(crate) admin: Client,
+    state: Arc<State>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<Result<(), String>>>,
+}
+
+impl Server {
+    pub(crate) fn start(config: &Config) -> Self {
+        let settings = config.settings();
+        let (tell, told) = mpsc::sync_channel(1);
+        let (stop, stopping) = oneshot::channel::<()>();
+        let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
+            actix::System::new().block_on(async {
+                let running = app::build(settings, None)
+                    .and_then(app::App::start)
+                    .map_err(|error| error.to_string())?;
+                let state = Arc::clone(running.state());
+                // A test that has failed meanwhile listens no more, and has dropped `stop`.
+                let _ = tell.send((Client::new(running.api), Client::new(running.admin), Arc::clone(&state)));
+                let _ = stopping.await;
+                let rested = tokio::time::timeout(COMES_TO_REST, at_rest(&state)).await;
+                let leaks = leaks(&state);
+                let drained = running.stop().await;
+                match rested {
+                    Ok(()) if drained => Ok(()),
+                    Ok(()) => Err("the server was at rest and did not drain".to_owned()),
+                    Err(_) => Err(format!("the server did not come to rest: {leaks}")),
+                }
+            })
+        });
+        let thread = thread.expect("a thread for the server");
+        match told.recv() {
+            Ok((api, admin, state)) => Self { api, admin, state, stop: Some(stop), thread: Some(thread) },
+            Err(_) => panic!("the server did not start: {:?}", thread.join()),
+        }
+    }
+
+    /// An integration, as the router sees it.
+    pub(crate) fn place(&self, integration: &str) -> &Arc<Place> {
+        self.state.mesh().directory().find(integration).expect("the integration is configured")
+    }
+
+    /// An integration, as operators see it.
+    pub(crate) async fn integration(&self, name: &str) -> Value {
+        self.admin.get(&format!("/admin/v1/integrations/{name}")).await.ok()
+    }
+
+    /// Waits until an integration's breaker is in this state.
+    pub(crate) async fn breaker_is(&self, name: &str, state: &str) {
+        let what = format!("the breaker of {name} is {state}");
+        until(&what, async || (self.integration(name).await["breaker"]["state"] == state).then_some(()))
+            .await;
+    }
+
+    /// Waits until an open breaker would let a call try.
+    pub(crate) async fn breaker_is_due(&self, name: &str) {
+        until(&format!("the breaker of {name} is due"), async || {
+            let breaker = &self.integration(name).await["breaker"];
+            (breaker["state"] == "open" && breaker["retry_in_ms"].as_u64().unwrap_or(0) == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no run is under way and every call's place has come back.
+    pub(crate) async fn at_rest(&self) {
+        until("the server comes to rest", async || (leaks(&self.state) == NO_LEAKS).then_some(())).await;
+    }
+}
+
+const NO_LEAKS: &str = "0 runs";
+
+/// What is under way, in words.
+fn leaks(state: &State) -> String {
+    let mut words = format!("{} runs", state.runs_in_flight());
+    for place in state.mesh().directory().places().filter(|place| place.calls() > 0) {
+        words.push_str(&format!(", {} calls of {}", place.calls(), place.name()));
+    }
+    words
+}
+
+async fn at_rest(state: &State) {
+    while leaks(state) != NO_LEAKS {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().map(thread::JoinHandle::join);
+        // A test that is failing already is not to be drowned out by what follows from it.
+        if !thread::panicking() {
+            match ended {
+                Some(Ok(Ok(()))) | None => {}
+                Some(Ok(Err(what))) => panic!("{what}"),
+                Some(Err(_)) => panic!("the server's thread panicked"),
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `causeway demo` is a whole server with a provider behind it, in one process, and what it prints can be done.
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Process, process};
+
+/// The address that stands after these words in what the demo prints.
+fn address(out: &str, words: &str) -> Option<Client> {
+    let (_, rest) = out.split_once(words)?;
+    let address = rest.trim_start().strip_prefix("http://")?.split_whitespace().next()?;
+    Some(Client::new(address.parse().ok()?))
+}
+
+#[tokio::test]
+async fn it_charges_and_declines_and_trips() {
+    let any = "127.0.0.1:0";
+    let mut demo =
+        Process::start(&mut process::causeway(&["demo", "--api", any, "--admin", any, "--sandbox", any]));
+    let (api, admin, provider) = demo
+        .says("its addresses", |out| {
+            out.contains("Ctrl-C").then_some(())?;
+            Some((address(out, "business API")?, address(out, "admin API")?, address(out, "provider  ")?))
+        })
+        .await;
+    let done =
+        api.run("payments.charge", &json!({ "amount": 1250, "currency": "eur", "source": "tok_visa" })).await;
+    let charge = done.ok()["result"]["charge"].clone();
+    let declined = api
+        .run("payments.charge", &json!({ "amount": 1250, "currency": "eur", "source": "tok_declined" }))
+        .await;
+    assert_eq!(declined.problem(422, "provider_refused")["run"]["error"]["code"], "card_declined");
+
+    let ledger = provider.raw(b"GET /_control/ledger HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    let (_, ledger) = ledger.split_once("\r\n\r\n").expect("a body");
+    let ledger: Value = serde_json::from_str(ledger).expect("a ledger");
+    assert_eq!(ledger["arrivals"].as_array().map(Vec::len), Some(2));
+    assert_eq!((&ledger["effects"][0]["id"], &ledger["effects"][1]), (&charge, &Value::Null));
+
+    let url = admin.url();
+    let ended =
+        process::run(&["breaker", "trip", "payments", "--reason", "asked to stop", "--admin-url", &url])
+            .await;
+    assert!(ended.status.success(), "{ended:?}");
+    let url = api.url();
+    let called = process::run(&["call", "payments.ping", "{}", "--url", &url]).await;
+    assert_eq!(called.status.code(), Some(1), "{called:?}");
+    let problem: Value = serde_json::from_str(&called.out).expect("a problem");
+    assert_eq!(problem["code"], "breaker_open");
+    demo.kill();
+}
+
+#[tokio::test]
+async fn it_stops_when_told_to() {
+    let any = "127.0.0.1:0";
+    let mut demo =
+        Process::start(&mut process::causeway(&["demo", "--api", any, "--admin", any, "--sandbox", any]));
+    demo.says("its addresses", |out| out.contains("Ctrl-C").then_some(())).await;
+    demo.terminate();
+    let ended = demo.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
