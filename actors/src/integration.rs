@@ -7,7 +7,7 @@
 //! # Panics and restarts
 //!
 //! Every handler runs the core inside [`guard::caught`]. A panic stops the actor; its supervisor calls
-//! [`Supervised::restarting`], which rebuilds the core. Calls that had an attempt on the wire keep it: the rebuilt
+//! [`restarting`](actix::Supervised::restarting), which rebuilds the core. Calls that had an attempt on the wire keep it: the rebuilt
 //! core adopts the attempt, and its result answers the call. Calls that were waiting are answered: failed, or
 //! unknown where an earlier attempt is in doubt. The mailbox survives, the neighbours do not notice.
 
@@ -16,12 +16,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::{Actor, AsyncContext, Context, Handler, Message, SpawnHandle, Supervised};
+use actix::{Actor, AsyncContext, Context, SpawnHandle};
 use causeway_core::breaker::Transition;
 use causeway_core::classify::Safety;
-use causeway_core::failure::{ErrorClass, Failure};
+use causeway_core::failure::ErrorClass;
 use causeway_core::idempotency::Doubt;
-use causeway_core::integration::{AttemptId, Call, CallEnd, CallId, Disposition, Effect, Integration, Send};
+use causeway_core::integration::{AttemptId, CallEnd, CallId, Disposition, Effect, Integration, Send};
 use causeway_core::json::Json;
 use causeway_core::time::{Mono, Now};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -29,103 +29,23 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::attempt::{self, Guard, Job, Report, StepState};
 use crate::board::{Board, Condition, Snapshot};
 use crate::clock::Clock;
-use crate::guard::{self, Restarts, Verdict};
+use crate::guard::{self, Restarts};
 use crate::meters::Meters;
-use crate::plan::{IntegrationPlan, LogPlan, StepCall};
+use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::{Client, Target, Transport};
 use crate::record::Record;
 
+mod handlers;
+mod messages;
+mod restart;
+
+pub(crate) use messages::{AttemptFinished, AttemptOverdue, Wake};
+pub use messages::{Cancel, Execute, Reset, StepEnd, StepReply, Trip};
+#[cfg(feature = "testing")]
+pub use messages::{DieNow, PanicNow};
+
 /// How often, at most, the board is told what has changed but for the breaker, which is told at once.
 const POST_EVERY: Duration = Duration::from_millis(200);
-
-/// How a step ended.
-#[derive(Debug)]
-pub struct StepEnd {
-    /// With what.
-    pub end: CallEnd<Json>,
-    /// How many attempts were made.
-    pub attempts: u32,
-}
-
-/// What is answered to [`Execute`].
-#[derive(Debug)]
-pub enum StepReply {
-    /// The step is over.
-    Ended(StepEnd),
-    /// The deadline has passed while a request is out that may act; the end follows.
-    Pending(oneshot::Receiver<StepReply>),
-}
-
-/// Executes a step.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Execute {
-    /// Names the call, unique within the process.
-    pub id: CallId,
-    /// The step.
-    pub call: StepCall,
-    /// The place in this integration that the call takes up.
-    pub permit: OwnedSemaphorePermit,
-    /// Where the answer goes.
-    pub reply: oneshot::Sender<StepReply>,
-}
-
-/// The caller of a step has left.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Cancel(pub CallId);
-
-/// Opens the breaker by hand.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Trip {
-    /// Why; shown to operators and callers.
-    pub reason: String,
-    /// For how long; without it, until it is reset.
-    pub lasting: Option<Duration>,
-    /// Told when it has taken effect.
-    pub done: oneshot::Sender<()>,
-}
-
-/// Puts the breaker back to automatic and closed, and ends a quarantine.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Reset {
-    /// Why, for the log.
-    pub reason: Option<String>,
-    /// Told when it has taken effect.
-    pub done: oneshot::Sender<()>,
-}
-
-/// An attempt has ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct AttemptFinished {
-    pub(crate) attempt: AttemptId,
-    pub(crate) report: Report,
-}
-
-/// The deadline of an attempt's run has passed while its request, which may act, is out.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct AttemptOverdue(pub(crate) AttemptId);
-
-/// Sets the actor's timer, and tells whether it is alive.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Wake;
-
-/// Panics where a fault of the core would: for tests of the restart.
-#[cfg(feature = "testing")]
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct PanicNow;
-
-/// Panics where nothing catches it, and the address closes for good: for tests of what comes after.
-#[cfg(feature = "testing")]
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct DieNow;
 
 /// What an actor is built from.
 #[derive(Clone)]
@@ -391,72 +311,6 @@ impl IntegrationActor {
         self.wake = None;
         self.turn(ctx, |_, _| {});
     }
-
-    fn rested(&mut self, now: Now) {
-        self.resting_until = None;
-        self.condition = Condition::Running;
-        self.post(now);
-    }
-
-    fn panicked(&mut self, ctx: &mut Context<Self>, now: Mono, message: &str) {
-        let verdict = self.restarts.panicked(now);
-        self.meters.restarted();
-        tracing::error!(
-            integration = self.parts.plan.name.as_str(),
-            panic = message,
-            ?verdict,
-            "the integration's actor panicked and is rebuilt"
-        );
-        (self.condition, self.resting_until) = match verdict {
-            Verdict::RestartAfter(Duration::ZERO) => (Condition::Running, None),
-            Verdict::RestartAfter(wait) => (Condition::Restarting, Some(now + wait)),
-            Verdict::Quarantine => (Condition::Quarantined, None),
-        };
-        self.meters.quarantined(self.condition == Condition::Quarantined);
-        actix::ActorContext::stop(ctx);
-    }
-
-    /// Why no call is taken just now, if none is.
-    fn refusal(&self, now: Mono) -> Option<Failure> {
-        let (message, wait) = match self.condition {
-            Condition::Running => return None,
-            Condition::Restarting => (
-                "the integration is restarting after a fault",
-                self.resting_until.map(|until| until.since(now)),
-            ),
-            Condition::Quarantined => ("the integration is set aside after repeated faults", None),
-        };
-        let code = "integration_restarting";
-        Some(Failure::new(ErrorClass::Internal, code, message).retry_after(wait))
-    }
-
-    /// Rebuilds the core: attempts on the wire are adopted, calls that waited are answered.
-    fn rebuild(&mut self, now: Now) {
-        let (mode, parked) = self.core.kept();
-        let spec = self.parts.plan.spec.clone();
-        let seed = self.parts.seed.wrapping_add(self.generation);
-        let mut core = Integration::restarted(spec, now.mono, seed, mode, parked, self.next_attempt);
-        let mut adopted = Vec::with_capacity(self.flying.len());
-        for (attempt, flying) in &self.flying {
-            if let Some(caller) = self.calls.get(&flying.call) {
-                let StepCall { endpoint, deadline, .. } = caller.step.call;
-                let call = Call { id: flying.call, endpoint, deadline };
-                core.adopt(call, *attempt, caller.attempts, caller.doubt);
-                adopted.push(flying.call);
-            }
-        }
-        self.core = core;
-        let orphans: Vec<CallId> = self.calls.keys().copied().filter(|id| !adopted.contains(id)).collect();
-        for id in orphans {
-            let Some(caller) = self.calls.get(&id) else { continue };
-            let message = "the integration's actor was rebuilt while the call waited; it was not sent again";
-            let failure = Failure::new(ErrorClass::Internal, "integration_restarted", message);
-            let attempts = caller.attempts;
-            let doubt = caller.doubt.exists() || caller.acted;
-            let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-            self.answer(id, end, attempts);
-        }
-    }
 }
 
 impl Actor for IntegrationActor {
@@ -470,119 +324,5 @@ impl Actor for IntegrationActor {
         // that the first of its former life be cancelled. By the next message it has. A mailbox without room for it
         // holds others.
         let _ = ctx.address().try_send(Wake);
-    }
-}
-
-impl Supervised for IntegrationActor {
-    fn restarting(&mut self, _: &mut Self::Context) {
-        self.generation += 1;
-        self.rebuild(self.parts.clock.now());
-    }
-}
-
-impl Handler<Execute> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Execute, ctx: &mut Self::Context) {
-        let Execute { id, call, permit, reply } = message;
-        let admitted = Call { id, endpoint: call.endpoint, deadline: call.deadline };
-        let step = Rc::new(StepState::new(call));
-        self.calls.insert(
-            id,
-            Caller { reply, step, attempts: 0, doubt: Doubt::default(), acted: false, _permit: permit },
-        );
-        self.turn(ctx, |actor, now| match actor.refusal(now.mono) {
-            Some(failure) => actor.answer(id, CallEnd::Failed(failure), 0),
-            None => actor.core.admit(now.mono, admitted),
-        });
-    }
-}
-
-impl Handler<Wake> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
-        self.turn(ctx, |_, _| {});
-    }
-}
-
-impl Handler<Cancel> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, Cancel(call): Cancel, ctx: &mut Self::Context) {
-        self.turn(ctx, |actor, now| actor.core.cancel(now.mono, call));
-    }
-}
-
-impl Handler<AttemptFinished> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, message: AttemptFinished, ctx: &mut Self::Context) {
-        self.turn(ctx, |actor, now| actor.finished(now.mono, message.attempt, message.report));
-    }
-}
-
-impl Handler<AttemptOverdue> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, AttemptOverdue(attempt): AttemptOverdue, ctx: &mut Self::Context) {
-        self.turn(ctx, |actor, _| actor.core.overdue(attempt));
-    }
-}
-
-impl Handler<Trip> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Trip, ctx: &mut Self::Context) {
-        let Trip { reason, lasting, done } = message;
-        tracing::warn!(
-            integration = self.parts.plan.name.as_str(),
-            reason,
-            ?lasting,
-            "an operator trips the breaker"
-        );
-        self.turn(ctx, |actor, now| {
-            actor.core.trip(now, reason, lasting);
-            actor.post(now);
-            // An operator who has hung up does not wait.
-            let _ = done.send(());
-        });
-    }
-}
-
-impl Handler<Reset> for IntegrationActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Reset, ctx: &mut Self::Context) {
-        let Reset { reason, done } = message;
-        tracing::warn!(integration = self.parts.plan.name.as_str(), reason, "an operator resets the breaker");
-        self.restarts.forgive();
-        self.meters.quarantined(false);
-        self.turn(ctx, |actor, now| {
-            actor.core.reset(now.mono);
-            actor.rested(now);
-            // An operator who has hung up does not wait.
-            let _ = done.send(());
-        });
-    }
-}
-
-#[cfg(feature = "testing")]
-impl Handler<PanicNow> for IntegrationActor {
-    type Result = ();
-
-    #[expect(clippy::panic, reason = "its one purpose")]
-    fn handle(&mut self, _: PanicNow, ctx: &mut Self::Context) {
-        self.turn(ctx, |_, _| panic!("asked to"));
-    }
-}
-
-#[cfg(feature = "testing")]
-impl Handler<DieNow> for IntegrationActor {
-    type Result = ();
-
-    #[expect(clippy::panic, reason = "its one purpose")]
-    fn handle(&mut self, _: DieNow, _: &mut Self::Context) {
-        panic!("asked to die");
     }
 }
