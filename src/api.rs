@@ -1,8 +1,8 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
-//! - [`operations`]: runs operations; `runs`: looks them up; `health`: how the mesh is doing;
+//! - `operations`: runs operations; `runs`: looks them up; `health`: how the mesh is doing;
 //! - `admin`: integrations and their breakers; `probes`: `/livez`, `/readyz`, `/metrics`;
-//! - [`problem`]: every error, as RFC 9457 tells it; [`state`]: what the handlers share;
+//! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
 //! - `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies.
 //!
 //! Reads come from the board, never from a mailbox; this module never imports the adapters.
