@@ -1,6 +1,6 @@
 //! Causeway's actors: thin shells round the pure core, and the only files that import actix's actors.
 //!
-//! - [`mesh`] builds and supervises everything, and takes it down in order;
+//! - [`mesh`] builds everything and takes it down in order; [`directory`] is where integrations are reached;
 //! - [`router`] takes operations in, one router per HTTP worker;
 //! - [`integration`] is the actor of one external system, with its attempts and their connections;
 //! - [`board`] is what HTTP reads; [`ports`] is what the actors ask of the server;
@@ -10,6 +10,7 @@
 mod attempt;
 pub mod board;
 pub mod clock;
+pub mod directory;
 #[cfg(feature = "testing")]
 pub mod fakes;
 pub mod guard;

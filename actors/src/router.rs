@@ -22,9 +22,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::board::Board;
 use crate::clock::Clock;
+use crate::directory::{Directory, Place};
 use crate::guard;
 use crate::integration::{Cancel, Execute, StepEnd, StepReply};
-use crate::mesh::{Directory, Place};
 use crate::meters::RunMeters;
 use crate::metric::{Labels, Metric};
 use crate::plan::{RunContext, StepCall, TraceContext};

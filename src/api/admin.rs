@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use causeway_actors::board::{Condition, Snapshot};
-use causeway_actors::mesh::Place;
+use causeway_actors::directory::Place;
 use causeway_core::breaker::Mode;
 use causeway_core::time::{Now, Wall};
 use serde::{Deserialize, Serialize};
@@ -169,7 +169,7 @@ fn lasting(text: &str) -> Result<Duration, Problem> {
     })
 }
 
-fn unreachable(error: &causeway_actors::mesh::Unreachable) -> Problem {
+fn unreachable(error: &causeway_actors::directory::Unreachable) -> Problem {
     Problem::new(Code::Overloaded, error.to_string()).retry_after(Some(Duration::from_secs(1)))
 }
 

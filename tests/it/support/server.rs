@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use causeway::api::State;
 use causeway::app;
-use causeway_actors::mesh::Place;
+use causeway_actors::directory::Place;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
