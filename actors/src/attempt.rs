@@ -313,7 +313,8 @@ impl Reader {
     fn broken(&self, broken: &Broken, phase: Phase) -> Failure {
         let message = self.sanitiser.text(&broken.message, MAX_MESSAGE);
         self.plan.endpoints.get(self.endpoint).map_or_else(no_such_endpoint, |endpoint| {
-            endpoint.broken(broken.reason, phase, broken.status, message)
+            let head = broken.status.map(|status| (status, &broken.headers, self.clock.now().wall));
+            endpoint.broken(broken.reason, phase, head, message)
         })
     }
 

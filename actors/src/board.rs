@@ -86,6 +86,11 @@ impl Board {
         }
     }
 
+    /// Takes a run off the board that has come to nothing: no attempt was made for it.
+    pub fn run_came_to_nothing(&self, id: &RunId) {
+        self.runs.remove(id);
+    }
+
     fn make_room(&self, id: RunId, size: usize) -> Vec<RunId> {
         let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
         finished.order.push_back((id, size));

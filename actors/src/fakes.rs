@@ -191,9 +191,12 @@ impl Future for ScriptedFlight {
         self.transport.over(self.number, Fate::Ended(phase));
         let result = match &self.script.ending {
             Ending::Answers(status, wait, body) => Ok(response(*status, *wait, body)),
-            Ending::Breaks(reason) => {
-                Err(Broken { reason: *reason, message: reason.as_str().to_owned(), status: None })
-            }
+            Ending::Breaks(reason) => Err(Broken {
+                reason: *reason,
+                message: reason.as_str().to_owned(),
+                status: None,
+                headers: HeaderMap::new(),
+            }),
             Ending::Panics => self.explode(),
         };
         Poll::Ready(Exchange { result, phase, reused: false, timings: Timings::default() })

@@ -92,6 +92,8 @@ pub struct Broken {
     pub message: String,
     /// The status, where the head had arrived.
     pub status: Option<u16>,
+    /// The headers, where the head had arrived: a provider's Retry-After counts though its body is cut short.
+    pub headers: HeaderMap,
 }
 
 /// How long the parts of an exchange took; `None` for a part that did not happen (a reused connection has no `dns`).

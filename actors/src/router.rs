@@ -213,7 +213,12 @@ impl Router {
         if let Some(meters) = self.meters.get(&outcome.operation) {
             meters.ended(outcome.status, took);
         }
-        if flight.may_act() {
+        if flight.may_act()
+            && outcome.status != RunStatus::Unknown
+            && outcome.steps.iter().all(|step| step.attempts == 0)
+        {
+            self.board.run_came_to_nothing(&outcome.id);
+        } else if flight.may_act() {
             self.board.run_finished(outcome.clone());
         }
         answer(&mut flight, Answer { outcome, pending: false });

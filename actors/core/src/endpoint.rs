@@ -265,6 +265,7 @@ impl Endpoint {
         let mut failure = self.refused(answer, sanitiser);
         if let Some(class) = rule.class {
             failure.class = class;
+            failure.ruled = true;
         }
         let extract = |program: &Option<Program>| {
             program.as_ref().and_then(|program| program.text(input).ok().flatten())
@@ -300,18 +301,29 @@ impl Endpoint {
         Failure::new(ErrorClass::InvalidResponse, code, message).status(Some(answer.status))
     }
 
-    /// The failure of an exchange that broke before its response was whole.
-    pub fn broken(&self, reason: Reason, phase: Phase, status: Option<u16>, message: String) -> Failure {
-        let class = match status {
-            // It has acted, and said so; it is only its words that are too many.
-            Some(200..=299) if reason == Reason::BodyTooLarge => ErrorClass::InvalidResponse,
-            Some(status) if reason == Reason::BodyTooLarge => {
-                classify::answered(self.resend.safety(), status, false, false)
-                    .unwrap_or(ErrorClass::InvalidResponse)
-            }
-            _ => classify::broken(self.resend.safety(), reason, phase),
+    /// The failure of an exchange that broke before its response was whole. `head` is what had arrived of it by then:
+    /// status, headers, and when.
+    pub fn broken(
+        &self,
+        reason: Reason,
+        phase: Phase,
+        head: Option<(u16, &HeaderMap, Wall)>,
+        message: String,
+    ) -> Failure {
+        let wait = head.and_then(|(_, headers, at)| retry::retry_after(headers, at));
+        let status = head.map(|(status, ..)| status);
+        let by_status = |status| {
+            classify::answered(self.resend.safety(), status, wait.is_some(), false)
+                .unwrap_or(ErrorClass::InvalidResponse)
         };
-        Failure::new(class, reason.as_str(), message).because(reason).status(status)
+        let class = match status {
+            // Too many words do not undo what the status says; a refusal is one, whatever became of its words.
+            Some(status) if reason == Reason::BodyTooLarge => by_status(status),
+            Some(status @ (425 | 429)) => by_status(status),
+            Some(503) if wait.is_some() => by_status(503),
+            Some(_) | None => classify::broken(self.resend.safety(), reason, phase),
+        };
+        Failure::new(class, reason.as_str(), message).because(reason).status(status).retry_after(wait)
     }
 }
 

@@ -146,6 +146,9 @@ pub struct Failure {
     /// How long to wait before trying again, if known.
     #[serde(rename = "retry_after_ms", serialize_with = "millis")]
     pub retry_after: Option<Duration>,
+    /// Whether a rule of the endpoint has given the class, and not the status alone.
+    #[serde(skip)]
+    pub ruled: bool,
 }
 
 impl Failure {
@@ -162,6 +165,7 @@ impl Failure {
             message: message.into(),
             provider_status: None,
             retry_after: None,
+            ruled: false,
         }
     }
 

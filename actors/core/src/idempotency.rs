@@ -83,16 +83,14 @@ impl Doubt {
 
 /// Whether a failure under the same key tells for certain what became of the first attempt.
 ///
-/// An answer that the provider could parse but not use (`invalid_response`) tells that the effect is done. A refusal
-/// of the request as such (400, 402, 422 …) tells that it was not done and will not be: the body is the same in
-/// every attempt. Refusals that are judged before the key is looked at (credentials, routing, conflicts, patience)
-/// tell nothing.
+/// An answer that the provider could parse but not use (`invalid_response`) tells that the effect is done. A refused
+/// payment (402), and a refusal that a rule of the endpoint has named as such, tell that it was not done. Other
+/// refusals tell nothing: providers answer 400, 409, 422 and 423 to say that the first attempt is still running or has
+/// been done already.
 fn settles(failure: &Failure) -> bool {
     match failure.class {
         ErrorClass::InvalidResponse => true,
-        ErrorClass::Client => {
-            !matches!(failure.provider_status, None | Some(300..=399 | 401 | 403..=405 | 407..=409))
-        }
+        ErrorClass::Client => failure.ruled || failure.provider_status == Some(402),
         ErrorClass::Transient
         | ErrorClass::RateLimited
         | ErrorClass::Ambiguous
@@ -148,11 +146,14 @@ mod tests {
                 assert!(doubt.exists(), "{class:?}");
             }
         }
-        for status in [401, 403, 404, 409] {
+        for status in [400, 401, 403, 404, 409, 422, 423] {
             doubt.observe(&client(status));
             assert!(doubt.exists(), "{status}");
         }
-        doubt.observe(&client(402));
+        let mut settled = doubt;
+        settled.observe(&client(402));
+        assert!(!settled.exists());
+        doubt.observe(&Failure { ruled: true, ..client(422) });
         assert!(!doubt.exists());
     }
 }

@@ -38,6 +38,8 @@ use crate::retry::{self, Asked, Decision, Jitter, RetrySpec, Why};
 use crate::time::{Mono, Now};
 
 mod call;
+#[cfg(test)]
+mod examples;
 mod retrying;
 #[cfg(test)]
 mod simulation;
@@ -74,8 +76,10 @@ pub struct Integration<T> {
     timers: BTreeSet<(Mono, CallId)>,
     /// When the head of the queue can have its tokens.
     tokens_at: Option<Mono>,
-    /// 429s in a row, for the backoff of the whole integration where they name no wait.
+    /// Episodes of 429 in a row, for the backoff of the whole integration where they name no wait.
     rate_limited: u32,
+    /// When the last of them began.
+    parked_at: Option<Mono>,
     next_attempt: u64,
     effects: VecDeque<Effect<T>>,
 }
@@ -170,6 +174,7 @@ impl<T> Integration<T> {
             timers: BTreeSet::new(),
             tokens_at: None,
             rate_limited: 0,
+            parked_at: None,
             next_attempt,
             effects: VecDeque::new(),
         }
@@ -214,7 +219,7 @@ impl<T> Integration<T> {
 
     /// With `max_queue = 0` nobody may wait, but a call that can start at once may do so.
     fn pass_an_empty_queue(&mut self, now: Mono, id: CallId) -> bool {
-        if self.pool.queued() > 0 || !self.pool.has_room() {
+        if self.pool.queued() > 0 || !self.pool.has_room() || !self.may_be_sent(now, id) {
             return false;
         }
         let Ok(tokens) = self.limits.take(now) else { return false };
@@ -230,15 +235,18 @@ impl<T> Integration<T> {
                 self.wait_is_over(now, id);
                 continue;
             }
+            if !self.may_be_sent(now, id) {
+                self.pool.pop();
+                self.refuse(id, key_forgotten());
+                continue;
+            }
             if let Err(refusal) = self.breaker.would_admit(now) {
                 self.pool.pop();
                 self.refuse(id, breaker_open(&refusal));
                 continue;
             }
-            let full = !self.pool.has_room();
-            self.pool.head_waits_for_permit(now, full);
-            if full {
-                return;
+            if !self.pool.has_room() {
+                return self.pool.head_waits_for_permit(now, true);
             }
             match self.limits.take(now) {
                 Ok(tokens) => {
@@ -247,7 +255,7 @@ impl<T> Integration<T> {
                 }
                 Err(wait) => {
                     self.tokens_at = Some(now + wait.ready_in);
-                    return;
+                    return self.pool.head_waits_for_permit(now, false);
                 }
             }
         }
@@ -303,11 +311,7 @@ impl<T> Integration<T> {
             if end.phase == Phase::NotSent {
                 self.limits.give_back(tokens);
             }
-            let tally = end
-                .result
-                .as_ref()
-                .map_or_else(|failure| classify::tally(failure, end.cut), |_| Tally::Success);
-            self.breaker.record(now, permit, tally);
+            self.tell_breaker(now, permit, end.result.as_ref().err(), end.cut);
             self.note_transitions();
         }
         let disposition = match end.result {
@@ -323,6 +327,24 @@ impl<T> Integration<T> {
         }
         self.pump(now);
         disposition
+    }
+
+    /// Hands the breaker's permit back: with what it tells of the provider, or unused where it tells nothing.
+    fn tell_breaker(&mut self, now: Mono, permit: Permit, failure: Option<&Failure>, cut: Option<Cut>) {
+        let ours =
+            |failure: &Failure| failure.class == ErrorClass::Internal || failure.reason == Reason::Lost;
+        if cut.is_some() || failure.is_some_and(ours) {
+            return self.breaker.release(permit);
+        }
+        let tally = failure.map_or(Tally::Success, |failure| classify::tally(failure, cut));
+        self.breaker.record(now, permit, tally);
+    }
+
+    /// The gate of every resend: a call in doubt is sent again only while its provider still knows the key.
+    fn may_be_sent(&self, at: Mono, id: CallId) -> bool {
+        self.calls.get(&id).is_none_or(|progress| {
+            !progress.doubt.exists() || self.resend(progress.endpoint).allows(progress.first_sent, at)
+        })
     }
 
     /// An attempt says that the deadline has passed while its request, which may act, is out.
@@ -468,6 +490,11 @@ fn breaker_open(refusal: &Refusal) -> Failure {
         State::Open | State::Closed => "the circuit breaker is open",
     };
     Failure::new(ErrorClass::BreakerOpen, "breaker_open", message).retry_after(refusal.retry_after)
+}
+
+fn key_forgotten() -> Failure {
+    let message = "the provider no longer knows the key of the first attempt, so it is not sent again";
+    Failure::new(ErrorClass::Ambiguous, "key_forgotten", message)
 }
 
 fn throttled(wait: Duration) -> Failure {

@@ -64,7 +64,7 @@ fn after(before: Effect, to: To, request: &Seen, keyed_before: bool) -> Effect {
         Ending::Answers(500.., ..) => doubt,
         Ending::Answers(409, ..) if keyed_before => doubt,
         // Refused as such, whoever asks how often.
-        Ending::Answers(422, ..) => Effect::NotDone,
+        Ending::Answers(402, ..) => Effect::NotDone,
         Ending::Answers(..) => before,
     }
 }

@@ -60,13 +60,15 @@ pub(super) struct HttpFlight {
     timer: Option<Pin<Box<Sleep>>>,
     link: Option<Link>,
     head: Option<Head>,
+    /// The head's headers.
+    headers: HeaderMap,
 }
 
 enum Stage {
     /// Waiting for a connection (no link yet), then for the response's head.
     Asking { response: ResponseFuture, capture: CaptureConnection },
     /// Waiting for the body.
-    Reading { headers: HeaderMap, body: Collecting },
+    Reading { body: Collecting },
     /// Answered.
     Over,
 }
@@ -141,7 +143,19 @@ impl HttpFlight {
         }
         let capture = capture_connection(&mut request);
         let stage = Stage::Asking { response: pool.client.request(request), capture };
-        Self { pool, method, uri, timeouts, max_body, started, stage, timer: None, link: None, head: None }
+        Self {
+            pool,
+            method,
+            uri,
+            timeouts,
+            max_body,
+            started,
+            stage,
+            timer: None,
+            link: None,
+            head: None,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// Goes as far as it can without waiting; pending when there is nothing to do but wait.
@@ -155,9 +169,9 @@ impl HttpFlight {
             self.turn_to_body(response)?;
         }
         match &mut self.stage {
-            Stage::Reading { headers, body } => {
+            Stage::Reading { body } => {
                 let body = ready!(body.poll(cx))?;
-                let headers = std::mem::take(headers);
+                let headers = std::mem::take(&mut self.headers);
                 let status = self.head.map(|head| head.status).unwrap_or_default();
                 Poll::Ready(Ok(WireResponse { status, headers, body }))
             }
@@ -168,8 +182,9 @@ impl HttpFlight {
     fn turn_to_body(&mut self, response: Response<Incoming>) -> Result<(), Cause> {
         let (head, body) = response.into_parts();
         self.head = Some(Head { at: self.pool.clock.mono(), status: head.status });
+        self.headers = head.headers;
         let body = Collecting::new(body, self.max_body)?;
-        self.stage = Stage::Reading { headers: head.headers, body };
+        self.stage = Stage::Reading { body };
         Ok(())
     }
 
@@ -240,7 +255,12 @@ impl HttpFlight {
             None => format!("connecting to {peer}: {says}"),
             Some(_) => format!("{} to {peer}: {says}", self.method),
         };
-        Broken { reason, message, status: self.head.map(|head| head.status.as_u16()) }
+        Broken {
+            reason,
+            message,
+            status: self.head.map(|head| head.status.as_u16()),
+            headers: self.headers.clone(),
+        }
     }
 
     fn timings(&self) -> Timings {

@@ -155,12 +155,23 @@ fn a_refusal_carries_the_providers_wait_and_words() {
 }
 
 #[test]
-fn too_many_words_do_not_undo_what_was_done() {
+fn a_broken_body_does_not_undo_what_the_head_says() {
     let endpoint = endpoint(BodyKind::Json, Resend::Never);
-    let class = |status| endpoint.broken(Reason::BodyTooLarge, Phase::Sent, status, String::new()).class;
-    assert_eq!(class(Some(200)), ErrorClass::InvalidResponse);
-    assert_eq!(class(Some(404)), ErrorClass::Client);
-    assert_eq!(class(Some(500)), ErrorClass::Ambiguous);
-    let reset = endpoint.broken(Reason::Reset, Phase::Sent, Some(200), String::new());
-    assert_eq!((reset.class, &*reset.code), (ErrorClass::Ambiguous, "reset"));
+    let mut headers = HeaderMap::new();
+    let broken = |reason, status: u16, headers: &HeaderMap| {
+        let failure =
+            endpoint.broken(reason, Phase::Sent, Some((status, headers, Wall::default())), String::new());
+        (failure.class, failure.retry_after)
+    };
+    assert_eq!(broken(Reason::BodyTooLarge, 200, &headers).0, ErrorClass::InvalidResponse);
+    assert_eq!(broken(Reason::BodyTooLarge, 404, &headers).0, ErrorClass::Client);
+    assert_eq!(broken(Reason::BodyTooLarge, 500, &headers).0, ErrorClass::Ambiguous);
+    assert_eq!(broken(Reason::Reset, 200, &headers).0, ErrorClass::Ambiguous);
+    assert_eq!(broken(Reason::Reset, 503, &headers).0, ErrorClass::Ambiguous);
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("30"));
+    let wait = Some(Duration::from_secs(30));
+    assert_eq!(broken(Reason::Reset, 429, &headers), (ErrorClass::RateLimited, wait));
+    assert_eq!(broken(Reason::BodyTimeout, 503, &headers), (ErrorClass::Transient, wait));
+    let nothing = endpoint.broken(Reason::Reset, Phase::Sent, None, String::new());
+    assert_eq!((nothing.class, &*nothing.code), (ErrorClass::Ambiguous, "reset"));
 }

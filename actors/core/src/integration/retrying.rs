@@ -15,7 +15,7 @@ impl<T> Integration<T> {
         cut: Option<Cut>,
     ) -> Disposition {
         if failure.class == ErrorClass::RateLimited {
-            self.park(now, &mut failure);
+            self.park(now, id, &mut failure);
         }
         let Some(progress) = self.calls.get_mut(&id) else { return Disposition::Ignored };
         match cut {
@@ -29,23 +29,20 @@ impl<T> Integration<T> {
         if progress.last_attempt {
             return self.fail(id, failure);
         }
-        let resendable = self
-            .spec
-            .endpoints
-            .get(progress.endpoint)
-            .is_some_and(|resend| !progress.doubt.exists() || resend.allows(progress.first_sent, now));
-        if !resendable {
+        let (deadline, attempts) = (progress.deadline, progress.attempts);
+        if !self.may_be_sent(now, id) {
             return self.fail(id, failure);
         }
         let asked = Asked {
-            retry_number: progress.attempts,
+            retry_number: attempts,
             class: failure.class,
             retry_after: failure.retry_after,
-            time_left: Some(progress.deadline.since(now)),
+            time_left: Some(deadline.since(now)),
             may_resend: true,
         };
         match retry::decide(&self.spec.retry, &asked, self.jitter.next_unit()) {
-            Decision::Retry(delay) => self.back_off(now, id, delay),
+            Decision::Retry(delay) if self.may_be_sent(now + delay, id) => self.back_off(now, id, delay),
+            Decision::Retry(_) => self.fail(id, failure),
             Decision::GiveUp(Why::NotRetryable | Why::RetriesUsedUp) => self.fail(id, failure),
             Decision::GiveUp(Why::TooLong { wait } | Why::DeadlineTooNear { wait }) => {
                 self.fail(id, failure.retry_after(Some(wait)))
@@ -55,8 +52,13 @@ impl<T> Integration<T> {
 
     /// A 429 holds everyone up, not just the caller that met it: the budgets are empty until the provider's time,
     /// or, where it names none, for a wait that doubles with each further 429.
-    fn park(&mut self, now: Mono, failure: &mut Failure) {
-        self.rate_limited = self.rate_limited.saturating_add(1);
+    /// Answers to attempts that were out already when it began belong to the same episode.
+    fn park(&mut self, now: Mono, id: CallId, failure: &mut Failure) {
+        let started = self.calls.get(&id).map(|progress| progress.started);
+        if self.parked_at.is_none_or(|parked_at| started.is_some_and(|started| started > parked_at)) {
+            self.rate_limited = self.rate_limited.saturating_add(1);
+            self.parked_at = Some(now);
+        }
         let wait = failure
             .retry_after
             .unwrap_or_else(|| retry::backoff::rate_limit_delay(&self.spec.retry, self.rate_limited, 0.0));

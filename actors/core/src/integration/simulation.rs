@@ -170,7 +170,7 @@ impl World {
                 }
                 7 => (failed(ErrorClass::RateLimited).map_err(|f: Failure| f.retry_after(wait)), phase, None),
                 8 => (failed(ErrorClass::RateLimited), phase, None),
-                9 => (failed(ErrorClass::Client).map_err(|f: Failure| f.status(Some(422))), phase, None),
+                9 => (failed(ErrorClass::Client).map_err(|f: Failure| f.status(Some(402))), phase, None),
                 10 => (failed(ErrorClass::InvalidResponse), phase, None),
                 _ => {
                     (failed(ErrorClass::Ambiguous).map_err(|f: Failure| f.because(Reason::Lost)), phase, None)
