@@ -73,7 +73,7 @@ pub struct Running {
 /// [`StartError`]: what is wrong with the configuration, or TLS that cannot be set up.
 pub fn build(settings: Settings, metrics: Option<PrometheusHandle>) -> Result<App, StartError> {
     let plans = plans::make(&settings)?;
-    let log = plans::log(&settings.server);
+    let log = plans::log(&settings);
     let tls = tls::client_config(Vec::new())?;
     let transport = Arc::new(HttpTransport::new(Arc::new(tls)));
     Ok(App { settings, plans, log, transport, metrics })

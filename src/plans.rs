@@ -25,8 +25,8 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::adapters::secrets;
 use crate::settings::{
     AuthSettings, BodyFormat, ClassifyRule, EndpointSettings, IdempotencySettings, IntegrationSettings,
-    JqSource, LimitKind, LogBodies, OperationSettings, SecretRef, ServerSettings, Settings, SettingsError,
-    SettingsErrors, StepSettings,
+    JqSource, LimitKind, LogBodies, OperationSettings, SecretRef, Settings, SettingsError, SettingsErrors,
+    StepSettings,
 };
 
 /// What the actors and the API are built from.
@@ -60,11 +60,20 @@ pub fn make(settings: &Settings) -> Result<Plans, SettingsErrors> {
 }
 
 /// How attempts are logged.
-pub fn log(settings: &ServerSettings) -> LogPlan {
-    let extra = Extra {
-        fields: settings.redact.fields.clone(),
-        headers: settings.redact.headers.iter().map(ToString::to_string).collect(),
+pub fn log(settings: &Settings) -> LogPlan {
+    let mut extra = Extra {
+        fields: settings.server.redact.fields.clone(),
+        headers: settings.server.redact.headers.iter().map(ToString::to_string).collect(),
     };
+    // A provider may send our own credential back, in a redirect or an error: by its name it is known again.
+    for integration in &settings.integrations {
+        match &integration.auth {
+            AuthSettings::Query { name, .. } => extra.fields.push(name.clone()),
+            AuthSettings::Header { name, .. } => extra.fields.push(name.to_string()),
+            AuthSettings::None | AuthSettings::Basic { .. } | AuthSettings::Bearer { .. } => {}
+        }
+    }
+    let settings = &settings.server;
     LogPlan {
         bodies: settings.logs.bodies == LogBodies::Sanitised,
         max_body: settings.logs.max_body,

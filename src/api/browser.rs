@@ -1,9 +1,9 @@
 //! Keeps web pages out.
 //!
 //! The listeners accept loopback addresses only and ask for no key, so a browser on the same machine could reach them
-//! on behalf of any page it shows, by a cross-site request or by a host name that has been rebound to 127.0.0.1.
-//! Browsers say where a request comes from (`Origin`, `Sec-Fetch-Site`); a request that does is answered only if it
-//! comes from this very server under a loopback name. Programs send neither header and are not asked.
+//! on behalf of any page it shows, by a cross-site request or by a host name that has been rebound to 127.0.0.1. So
+//! the host that is asked for must be a loopback one; and a request that says where it comes from (`Origin`,
+//! `Sec-Fetch-Site`), as browsers do, is answered only if that is this very server.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -20,11 +20,9 @@ pub(super) async fn keep_out(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let headers = request.headers();
-    if (headers.contains_key(header::ORIGIN) || headers.contains_key(SEC_FETCH_SITE)) && !is_our_own(&request)
-    {
-        let detail = "the request comes from a web page of another origin; call from a program, or from this server's \
-                      own pages under a loopback address";
+    if !is_our_own(&request) {
+        let detail = "the request asks for a host that is not a loopback address, or comes from a web page of another \
+                      origin; call from a program on this machine, under 127.0.0.1 or localhost";
         let id = context::correlation_id(request.request());
         return Err(Problem::new(Code::ForeignOrigin, detail).correlated(id.as_str()).into());
     }
@@ -33,7 +31,7 @@ pub(super) async fn keep_out(
 
 fn is_our_own(request: &ServiceRequest) -> bool {
     let text = |name: &HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    let host = text(&header::HOST).unwrap_or_default();
+    let Some(host) = text(&header::HOST) else { return true };
     let origin =
         text(&header::ORIGIN).is_none_or(|origin| origin.split_once("://").is_some_and(|(_, at)| at == host));
     let site = text(&SEC_FETCH_SITE).is_none_or(|site| matches!(site, "same-origin" | "none"));

@@ -262,7 +262,7 @@ fn detail(code: Code, outcome: &Outcome, failure: Option<&Failure>) -> String {
     match (code, failure) {
         (Code::OutcomePending, _) => format!(
             "the request to the provider is under way and may act; the run goes on: GET /v1/runs/{id} tells its \
-             outcome for as long as this process lives"
+             outcome until a restart, or until many later runs have taken its place"
         ),
         (Code::OutcomeUnknown, Some(failure)) => format!(
             "{}; it may or may not have acted: look it up at the provider before you repeat it",
