@@ -12,8 +12,8 @@ use causeway_core::bulkhead::PoolSpec;
 use causeway_core::classify::Phase;
 use causeway_core::idempotency::{Resend, outward_key};
 use causeway_core::integration::{AttemptEnd, Call, CallId, Effect, Integration, IntegrationSpec};
-use causeway_core::limits::LimitSpec;
 use causeway_core::limits::token_bucket::TokenBucketSpec;
+use causeway_core::limits::{LimitKind, LimitSpec};
 use causeway_core::name::{LimitName, RunId, StepName};
 use causeway_core::retry::RetrySpec;
 use causeway_core::time::Mono;
@@ -23,9 +23,10 @@ mod mapping_sanitise;
 
 /// Breaker with count and rate, and two limits that never run dry.
 fn integration() -> Integration<u32> {
-    let limit = |name: &str, per: u64| LimitSpec {
-        name: LimitName::new(name).unwrap(),
-        bucket: TokenBucketSpec { requests: 10_000_000, per: Duration::from_secs(per), burst: 10_000_000 },
+    let limit = |name: &str, per: u64| {
+        let per = Duration::from_secs(per);
+        let bucket = TokenBucketSpec { requests: 10_000_000, per, burst: 10_000_000 };
+        LimitSpec::new(LimitName::new(name).unwrap(), LimitKind::TokenBucket(bucket))
     };
     let spec = IntegrationSpec {
         breaker: BreakerSpec { failure_rate: Some(0.5), ..BreakerSpec::default() },
@@ -52,7 +53,13 @@ fn admit_and_finish(c: &mut Criterion) {
                     core.finished(
                         now,
                         send.attempt,
-                        AttemptEnd { result: Ok(1), phase: Phase::Sent, cut: None },
+                        AttemptEnd {
+                            result: Ok(1),
+                            phase: Phase::Sent,
+                            cut: None,
+                            took: Duration::ZERO,
+                            told: Vec::new(),
+                        },
                     );
                 }
                 black_box(core.next_deadline());

@@ -12,7 +12,7 @@ use causeway_actors::plan::{Auth, IntegrationPlan, LogPlan};
 use causeway_core::endpoint::{BodyKind, Endpoint, PathTemplate, Rule};
 use causeway_core::idempotency::Resend;
 use causeway_core::integration::IntegrationSpec;
-use causeway_core::limits::LimitSpec;
+use causeway_core::limits::{self, LimitSpec};
 use causeway_core::mapping::{Kind, Program};
 use causeway_core::name::OperationName;
 use causeway_core::operation::{Plan, StepPlan};
@@ -103,7 +103,7 @@ fn integration(settings: &IntegrationSettings, errors: &mut SettingsErrors) -> O
             .iter()
             .map(|limit| {
                 let LimitKind::TokenBucket(bucket) = &limit.kind;
-                LimitSpec { name: limit.name.clone(), bucket: bucket.clone() }
+                LimitSpec::new(limit.name.clone(), limits::LimitKind::TokenBucket(bucket.clone()))
             })
             .collect(),
         endpoints: endpoints.iter().map(|endpoint| endpoint.resend).collect(),

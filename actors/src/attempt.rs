@@ -12,6 +12,7 @@ use std::cell::OnceCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::WeakAddr;
 use bytes::Bytes;
@@ -187,7 +188,16 @@ impl Drop for Guard {
             reused: None,
             timings: crate::ports::Timings::default(),
         };
-        self.deliver(Report { end: AttemptEnd { result: Err(failure), phase, cut: None }, trace });
+        self.deliver(Report {
+            end: AttemptEnd {
+                result: Err(failure),
+                phase,
+                cut: None,
+                took: Duration::ZERO,
+                told: Vec::new(),
+            },
+            trace,
+        });
     }
 }
 
@@ -207,10 +217,16 @@ pub(crate) async fn run(job: Job) {
     guard.phase = Phase::Sent;
     let mut flight = client.send(request);
     let ended = fly(&mut flight, &mut stop, &clock, &step, &guard).await;
-    let end = match ended {
+    let mut end = match ended {
         Ended::Cut(cut, phase) => {
             drop(flight);
-            AttemptEnd { result: Err(cut_failure(cut, phase)), phase, cut: Some(cut) }
+            AttemptEnd {
+                result: Err(cut_failure(cut, phase)),
+                phase,
+                cut: Some(cut),
+                took: Duration::ZERO,
+                told: Vec::new(),
+            }
         }
         Ended::Landed(exchange) => {
             trace.reused = Some(exchange.reused);
@@ -225,6 +241,7 @@ pub(crate) async fn run(job: Job) {
             reader.read(exchange, &mut trace).await
         }
     };
+    end.took = trace.timings.total;
     guard.report(Report { end, trace });
 }
 
@@ -288,7 +305,13 @@ fn cut_failure(cut: Cut, phase: Phase) -> Failure {
 }
 
 fn unsent(failure: Failure) -> AttemptEnd<Json> {
-    AttemptEnd { result: Err(failure), phase: Phase::NotSent, cut: None }
+    AttemptEnd {
+        result: Err(failure),
+        phase: Phase::NotSent,
+        cut: None,
+        took: Duration::ZERO,
+        told: Vec::new(),
+    }
 }
 
 /// Reads what came of an exchange.
@@ -307,7 +330,7 @@ impl Reader {
             Err(broken) => Err(self.broken(&broken, phase)),
             Ok(response) => self.whole(response, trace).await,
         };
-        AttemptEnd { result, phase, cut: None }
+        AttemptEnd { result, phase, cut: None, took: Duration::ZERO, told: Vec::new() }
     }
 
     fn broken(&self, broken: &Broken, phase: Phase) -> Failure {

@@ -59,7 +59,7 @@ impl Meters {
         let actor = Labels::none().named("actor", plan.name.shared());
         let capacity = |limit: &causeway_core::limits::LimitSpec| {
             let labels = labels.clone().named("limit", limit.name.shared());
-            Metric::LimitCapacity.gauge(&labels).set(f64::from(limit.bucket.burst));
+            Metric::LimitCapacity.gauge(&labels).set(f64::from(limit.capacity()));
             Metric::LimitRemaining.gauge(&labels)
         };
         Metric::PoolCapacity.gauge(&labels).set(f64::from(plan.spec.pool.max_in_flight));

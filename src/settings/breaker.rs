@@ -29,5 +29,6 @@ pub(super) fn read(table: &mut Table<'_>) -> BreakerSpec {
         minimum_calls: table.or("minimum_calls", default.minimum_calls, integer(CALLS)),
         open_for: table.or("open_for", default.open_for, duration(OPEN_FOR)),
         half_open_calls: table.or("half_open_calls", default.half_open_calls, integer(HALF_OPEN_CALLS)),
+        ..default
     }
 }

@@ -30,5 +30,6 @@ pub(super) fn read(table: &mut Table<'_>) -> RetrySpec {
         jitter: table.or("jitter", default.jitter, number(JITTER)),
         rate_limit_delay: table.or("rate_limit_delay", default.rate_limit_delay, duration(DELAY)),
         max_retry_after: table.or("max_retry_after", default.max_retry_after, duration(MAX_RETRY_AFTER)),
+        ..default
     }
 }

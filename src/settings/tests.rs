@@ -195,6 +195,7 @@ fn every_key_of_an_integration_is_taken() {
             jitter: 0.5,
             rate_limit_delay: seconds(2),
             max_retry_after: seconds(60),
+            ..RetrySpec::default()
         }
     );
     assert_eq!(
@@ -206,6 +207,7 @@ fn every_key_of_an_integration_is_taken() {
             minimum_calls: 10,
             open_for: seconds(15),
             half_open_calls: 2,
+            ..BreakerSpec::default()
         }
     );
     assert_eq!(

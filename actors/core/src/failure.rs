@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::limits::DrainScope;
+
 /// What kind of failure it was. The first four come from the provider, the others are decided here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,6 +151,9 @@ pub struct Failure {
     /// Whether a rule of the endpoint has given the class, and not the status alone.
     #[serde(skip)]
     pub ruled: bool,
+    /// Whom a `rate_limited` holds up, where a rule of the endpoint says so.
+    #[serde(skip)]
+    pub scope: Option<DrainScope>,
 }
 
 impl Failure {
@@ -166,6 +171,7 @@ impl Failure {
             provider_status: None,
             retry_after: None,
             ruled: false,
+            scope: None,
         }
     }
 

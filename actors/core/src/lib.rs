@@ -6,7 +6,7 @@
 //!
 //! The parts, from the vocabulary up to the whole:
 //!
-//! - [`time`], [`name`], [`json`], [`failure`]: the words the others speak in;
+//! - [`time`], [`name`], [`json`], [`failure`], [`priority`]: the words the others speak in;
 //! - [`window`], [`breaker`], [`limits`], [`bulkhead`], [`retry`]: one protection each;
 //! - [`classify`], [`idempotency`]: what happened, and whether it may be sent again;
 //! - [`integration`]: composes these for the calls of one external system;
@@ -25,6 +25,7 @@ pub mod limits;
 pub mod mapping;
 pub mod name;
 pub mod operation;
+pub mod priority;
 pub mod retry;
 pub mod sanitise;
 pub mod time;

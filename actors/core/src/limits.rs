@@ -7,22 +7,18 @@
 //!
 //! What a call took and did not use (it was refused further on, or never sent) is given back with its receipt.
 
+mod spec;
 pub mod token_bucket;
 
 use std::time::Duration;
 
-use self::token_bucket::{TokenBucket, TokenBucketSpec};
+pub use self::spec::{
+    CalendarPeriod, CalendarSpec, ConcurrentSpec, Demand, DrainScope, Keyed, LearnSpec, LimitKey, LimitKind,
+    LimitSpec, ResetForm, SlidingWindowSpec, Take, Told,
+};
+use self::token_bucket::TokenBucket;
 use crate::name::LimitName;
 use crate::time::Mono;
-
-/// One named budget.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LimitSpec {
-    /// Its name in metrics and answers.
-    pub name: LimitName,
-    /// Its rate and burst.
-    pub bucket: TokenBucketSpec,
-}
 
 /// Why a call may not go yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,8 +64,16 @@ pub struct Limits {
 impl Limits {
     /// Full budgets, not parked. The specs are taken to have passed [`TokenBucketSpec::check`].
     pub fn new(specs: impl IntoIterator<Item = LimitSpec>, now: Mono) -> Self {
-        let bucket = |spec: LimitSpec| (spec.name, TokenBucket::new(&spec.bucket, now));
-        Self { buckets: specs.into_iter().map(bucket).collect(), parked_until: None, taken: 0, voided: 0 }
+        let bucket = |spec: LimitSpec| match spec.kind {
+            LimitKind::TokenBucket(bucket) => Some((spec.name, TokenBucket::new(&bucket, now))),
+            LimitKind::SlidingWindow(_) | LimitKind::Calendar(_) | LimitKind::Concurrent(_) => None,
+        };
+        Self {
+            buckets: specs.into_iter().filter_map(bucket).collect(),
+            parked_until: None,
+            taken: 0,
+            voided: 0,
+        }
     }
 
     /// Takes one token from every budget, or none from any.
@@ -159,6 +163,7 @@ impl Limits {
 mod tests {
     use proptest::prelude::*;
 
+    use super::token_bucket::TokenBucketSpec;
     use super::*;
 
     fn at(millis: u64) -> Mono {
@@ -166,7 +171,8 @@ mod tests {
     }
 
     fn spec(name: &str, requests: u32, per: Duration, burst: u32) -> LimitSpec {
-        LimitSpec { name: LimitName::new(name).unwrap(), bucket: TokenBucketSpec { requests, per, burst } }
+        let bucket = TokenBucketSpec { requests, per, burst };
+        LimitSpec::new(LimitName::new(name).unwrap(), LimitKind::TokenBucket(bucket))
     }
 
     /// Ten a second with a burst of two, and sixty a minute with a burst of sixty.

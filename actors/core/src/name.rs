@@ -118,6 +118,10 @@ name!(
     /// The name of one rate budget (`reads`).
     LimitName, dots: false
 );
+name!(
+    /// The name under which integrations share a rate budget (`stripe-account`).
+    GroupName, dots: false
+);
 
 shared_text!(
     /// The id of one execution of an operation: `run_` and a UUID of version 7.

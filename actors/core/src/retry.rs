@@ -12,9 +12,12 @@ mod jitter;
 
 use std::time::Duration;
 
+use http::HeaderName;
+
 pub use self::header::{LONGEST_RETRY_AFTER, retry_after};
 pub use self::jitter::Jitter;
 use crate::failure::ErrorClass;
+use crate::limits::ResetForm;
 
 /// How often, and after which waits, a synchronous step is tried again.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +32,50 @@ pub struct RetrySpec {
     pub max_delay: Duration,
     /// Up to this share is added to a wait, at random (0 to 1).
     pub jitter: f64,
+    /// Whether the first retry of a `transient` failure goes without a wait.
+    pub first_retry_immediately: bool,
     /// The wait after a 429 that names none; doubles with each further one.
     pub rate_limit_delay: Duration,
+    /// Retries in the last 10 s may be this share of the first attempts in them.
+    pub budget: f64,
+    /// Retries there may be in 10 s whatever the share.
+    pub budget_min: u32,
     /// A synchronous step gives up at once when the provider asks for more than this.
     pub max_retry_after: Duration,
+    /// Headers besides Retry-After that tell when to come back, in the order they are looked at.
+    pub reset_headers: Vec<ResetHeader>,
+    /// What holds for queued work instead.
+    pub queued: QueuedRetrySpec,
+}
+
+/// A header in which a provider tells when to come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResetHeader {
+    /// The header.
+    pub name: HeaderName,
+    /// How the time is written in it.
+    pub form: ResetForm,
+}
+
+/// How often, and for how long, queued work is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedRetrySpec {
+    /// Attempts after the first.
+    pub max_retries: u32,
+    /// The longest wait of our own making.
+    pub max_delay: Duration,
+    /// From the first attempt on; whichever is reached first.
+    pub give_up_after: Duration,
+}
+
+impl Default for QueuedRetrySpec {
+    fn default() -> Self {
+        Self {
+            max_retries: 20,
+            max_delay: Duration::from_secs(600),
+            give_up_after: Duration::from_secs(72 * 3600),
+        }
+    }
 }
 
 impl Default for RetrySpec {
@@ -43,8 +86,13 @@ impl Default for RetrySpec {
             multiplier: 2.0,
             max_delay: Duration::from_secs(30),
             jitter: 0.25,
+            first_retry_immediately: false,
             rate_limit_delay: Duration::from_secs(1),
+            budget: 0.2,
+            budget_min: 3,
             max_retry_after: Duration::from_secs(300),
+            reset_headers: Vec::new(),
+            queued: QueuedRetrySpec::default(),
         }
     }
 }

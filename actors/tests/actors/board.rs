@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use causeway_actors::fakes::Script;
 use causeway_core::breaker::{BreakerSpec, State};
-use causeway_core::limits::LimitSpec;
 use causeway_core::limits::token_bucket::TokenBucketSpec;
+use causeway_core::limits::{LimitKind, LimitSpec};
 use causeway_core::name::LimitName;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
@@ -49,7 +49,7 @@ impl Recorder for Gauges {
 
 fn limits() -> Vec<LimitSpec> {
     let bucket = TokenBucketSpec { requests: 1, per: millis(1000), burst: 10 };
-    vec![LimitSpec { name: LimitName::new("all").unwrap(), bucket }]
+    vec![LimitSpec::new(LimitName::new("all").unwrap(), LimitKind::TokenBucket(bucket))]
 }
 
 #[test]

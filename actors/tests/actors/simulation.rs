@@ -21,8 +21,8 @@ use causeway_core::bulkhead::PoolSpec;
 use causeway_core::classify::Phase;
 use causeway_core::endpoint::Timeouts;
 use causeway_core::failure::Reason;
-use causeway_core::limits::LimitSpec;
 use causeway_core::limits::token_bucket::TokenBucketSpec;
+use causeway_core::limits::{LimitKind, LimitSpec};
 use causeway_core::name::{LimitName, RunId};
 use causeway_core::operation::RunStatus;
 use causeway_core::retry::RetrySpec;
@@ -39,7 +39,7 @@ fn setting(dice: &mut Dice) -> Setting {
     // By count, by rate, or not in this life.
     let (failures, failure_rate) = dice.one_of(&[(Some(3), None), (None, Some(0.5)), (Some(1000), None)]);
     let bucket = TokenBucketSpec { requests: 10, per: millis(1000), burst: 5 };
-    let limits = vec![LimitSpec { name: LimitName::new("all").unwrap(), bucket }];
+    let limits = vec![LimitSpec::new(LimitName::new("all").unwrap(), LimitKind::TokenBucket(bucket))];
     Setting {
         breaker: BreakerSpec {
             failures,
@@ -48,6 +48,7 @@ fn setting(dice: &mut Dice) -> Setting {
             window: millis(10_000),
             open_for: millis(1000),
             half_open_calls: 2,
+            ..BreakerSpec::default()
         },
         retry: RetrySpec { base_delay: millis(100), ..RetrySpec::default() },
         pool: PoolSpec {
@@ -282,7 +283,8 @@ impl Life<'_> {
     }
 
     fn judge_budget(&self, seen: &[Seen]) {
-        for LimitSpec { bucket, .. } in &self.setting.limits {
+        for LimitSpec { kind, .. } in &self.setting.limits {
+            let LimitKind::TokenBucket(bucket) = kind else { continue };
             let sent = seen.iter().filter(|request| {
                 !matches!(request.fate, Fate::Ended(Phase::NotSent) | Fate::Dropped(Phase::NotSent))
             });

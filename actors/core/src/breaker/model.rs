@@ -225,6 +225,7 @@ fn spec() -> impl Strategy<Value = BreakerSpec> {
             minimum_calls,
             open_for: Duration::from_millis(open_for),
             half_open_calls,
+            ..BreakerSpec::default()
         },
     )
 }

@@ -9,14 +9,26 @@ pub struct BreakerSpec {
     pub failures: Option<u32>,
     /// How far back outcomes count.
     pub window: Duration,
+    /// Counts the last so many calls instead of a span of time.
+    pub window_calls: Option<u32>,
     /// Opens at this share of failures (0 < rate ≤ 1), once there are `minimum_calls`.
     pub failure_rate: Option<f64>,
     /// The least number of calls in the window before a rate is judged.
     pub minimum_calls: u32,
+    /// A call that takes longer than this is slow; `None` where slowness is not judged.
+    pub slow_call: Option<Duration>,
+    /// Opens at this share of slow calls (0 < rate ≤ 1), once there are `minimum_calls`.
+    pub slow_rate: Option<f64>,
     /// How long it stays open.
     pub open_for: Duration,
+    /// What each consecutive opening's time is multiplied by (≥ 1).
+    pub open_multiplier: f64,
+    /// The longest it stays open.
+    pub open_max: Duration,
     /// How many calls may try while half-open, in one cycle.
     pub half_open_calls: u32,
+    /// How long a half-open cycle lasts without a verdict.
+    pub half_open_for: Duration,
 }
 
 impl Default for BreakerSpec {
@@ -24,10 +36,16 @@ impl Default for BreakerSpec {
         Self {
             failures: Some(5),
             window: Duration::from_secs(60),
+            window_calls: None,
             failure_rate: None,
             minimum_calls: 20,
+            slow_call: None,
+            slow_rate: None,
             open_for: Duration::from_secs(30),
+            open_multiplier: 1.0,
+            open_max: Duration::from_secs(300),
             half_open_calls: 3,
+            half_open_for: Duration::from_secs(30),
         }
     }
 }

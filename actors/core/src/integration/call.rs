@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::breaker::Transition;
 use crate::classify::{Cut, Phase};
 use crate::failure::Failure;
+use crate::limits::Told;
 use crate::time::Mono;
 
 /// Names a call; unique within a process.
@@ -35,6 +36,10 @@ pub struct AttemptEnd<T> {
     pub phase: Phase,
     /// What ended it before its own timeouts did.
     pub cut: Option<Cut>,
+    /// How long it took, from its start.
+    pub took: Duration,
+    /// What the answer told of the integration's limits.
+    pub told: Vec<Told>,
 }
 
 /// How a call ended.

@@ -26,7 +26,7 @@ fn failed(class: ErrorClass) -> Failure {
 }
 
 fn end(failure: Failure) -> AttemptEnd<()> {
-    AttemptEnd { result: Err(failure), phase: Phase::Sent, cut: None }
+    AttemptEnd { result: Err(failure), phase: Phase::Sent, cut: None, took: Duration::ZERO, told: Vec::new() }
 }
 
 fn sends(core: &mut Integration<()>) -> Vec<AttemptId> {
@@ -98,7 +98,17 @@ fn permits_that_turn_over_do_not_start_the_wait_anew() {
         }
         sent += out.len();
         for attempt in out {
-            core.finished(at(now + 1), attempt, AttemptEnd { result: Ok(()), phase: Phase::Sent, cut: None });
+            core.finished(
+                at(now + 1),
+                attempt,
+                AttemptEnd {
+                    result: Ok(()),
+                    phase: Phase::Sent,
+                    cut: None,
+                    took: Duration::ZERO,
+                    told: Vec::new(),
+                },
+            );
         }
     }
     assert!(sent <= 4, "{sent} were sent, some after more than the longest wait");
@@ -120,6 +130,8 @@ fn trials_that_tell_nothing_of_the_provider_close_nothing() {
         result: Err(failed(ErrorClass::Deadline)),
         phase: Phase::NotSent,
         cut: Some(Cut::Deadline),
+        took: Duration::ZERO,
+        told: Vec::new(),
     };
     core.finished(at(41), trial, cut);
     core.advance(at(80));

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::classify::Safety;
+use crate::limits::LimitKind;
 use crate::limits::token_bucket::TokenBucketSpec;
 use crate::name::LimitName;
 use crate::time::Wall;
@@ -83,6 +84,7 @@ impl World {
                 window: Duration::from_secs(10),
                 open_for: Duration::from_secs(2),
                 half_open_calls: 2,
+                ..BreakerSpec::default()
             },
             retry: RetrySpec { base_delay: Duration::from_millis(100), ..RetrySpec::default() },
             pool: PoolSpec {
@@ -91,7 +93,7 @@ impl World {
                 ..PoolSpec::default()
             },
             limits: if limited {
-                vec![LimitSpec { name: LimitName::new("all").unwrap(), bucket }]
+                vec![LimitSpec::new(LimitName::new("all").unwrap(), LimitKind::TokenBucket(bucket))]
             } else {
                 Vec::new()
             },
@@ -177,7 +179,7 @@ impl World {
                 }
             }
         };
-        self.finish(attempt, AttemptEnd { result, phase, cut });
+        self.finish(attempt, AttemptEnd { result, phase, cut, took: Duration::ZERO, told: Vec::new() });
     }
 
     fn finish(&mut self, attempt: AttemptId, end: AttemptEnd<()>) {
@@ -343,9 +345,10 @@ impl World {
             );
         }
         for limit in &self.spec.limits {
-            let since = self.now.mono - limit.bucket.per;
+            let LimitKind::TokenBucket(bucket) = &limit.kind else { continue };
+            let since = self.now.mono - bucket.per;
             let recent = self.taken.iter().filter(|(at, _)| *at > since).count();
-            let most = usize::try_from(limit.bucket.requests + limit.bucket.burst).unwrap();
+            let most = usize::try_from(bucket.requests + bucket.burst).unwrap();
             assert!(recent <= most, "{recent} in one period");
         }
     }
@@ -354,7 +357,16 @@ impl World {
     fn settle(&mut self) {
         for _ in 0..10_000 {
             while let Some(attempt) = self.flying.keys().next().copied() {
-                self.finish(attempt, AttemptEnd { result: Ok(()), phase: Phase::Sent, cut: None });
+                self.finish(
+                    attempt,
+                    AttemptEnd {
+                        result: Ok(()),
+                        phase: Phase::Sent,
+                        cut: None,
+                        took: Duration::ZERO,
+                        told: Vec::new(),
+                    },
+                );
                 self.perform();
             }
             if self.open.is_empty() {
@@ -382,7 +394,7 @@ fn what_was_not_sent_costs_no_token() {
         breaker: BreakerSpec::default(),
         retry: RetrySpec::default(),
         pool: PoolSpec::default(),
-        limits: vec![LimitSpec { name: LimitName::new("all").unwrap(), bucket }],
+        limits: vec![LimitSpec::new(LimitName::new("all").unwrap(), LimitKind::TokenBucket(bucket))],
         endpoints: ENDPOINTS.to_vec(),
     };
     let mut core = Integration::<()>::new(spec, now.mono, 0);
@@ -394,7 +406,13 @@ fn what_was_not_sent_costs_no_token() {
         core.finished(
             now.mono,
             send.attempt,
-            AttemptEnd { result: Err(failure), phase: Phase::NotSent, cut: None },
+            AttemptEnd {
+                result: Err(failure),
+                phase: Phase::NotSent,
+                cut: None,
+                took: Duration::ZERO,
+                told: Vec::new(),
+            },
         );
         assert!(matches!(core.poll(), Some(Effect::Answer { end: CallEnd::Failed(_), .. })));
     }
