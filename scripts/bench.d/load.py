@@ -30,24 +30,38 @@ def body() -> str:
     return SCRIPT.read_text().split("wrk.body = '", 1)[1].split("'", 1)[0]
 
 
-def saturate(url: str, seconds: int, core: int) -> Seen:
-    """64 connections, each sending again as soon as it is answered."""
-    return _wrk(url, seconds, core, {})
+def saturate(url: str, seconds: int, core: int, operations: list[str] = ()) -> Seen:
+    """64 connections, each sending again as soon as it is answered; with `operations`, these paths in turn."""
+    return Load(url, seconds, core, operations=operations).seen()
 
 
-def pace(url: str, seconds: int, core: int, rate: int) -> Seen:
+def pace(url: str, seconds: int, core: int, rate: int, operations: list[str] = ()) -> Seen:
     """`rate` requests a second over the same 64 connections, evenly spaced but for the timer's millisecond. A latency
     counts from the moment of sending."""
-    return _wrk(url, seconds, core, {"RATE": str(rate)})
+    return Load(url, seconds, core, rate, operations).seen()
 
 
-def _wrk(url: str, seconds: int, core: int, env: dict[str, str]) -> Seen:
-    argv = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", str(SCRIPT), url]
-    run = subprocess.run(argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                         timeout=seconds + 30, check=False)
-    try:
-        seen = json.loads(run.stdout.strip().splitlines()[-1])
-    except (IndexError, ValueError) as error:
-        raise RuntimeError(f"wrk failed against {url} (status {run.returncode}): {run.stderr.strip()}") from error
-    errors = sum(seen[kind] for kind in ("not_2xx", "connect", "read", "write", "timeout"))
-    return Seen(seen["requests"], seen["duration_us"] / 1e6, seen["p50_us"], seen["p99_us"], errors)
+class Load:
+    """One run of `wrk`, which goes on while others are started beside it."""
+
+    def __init__(self, url: str, seconds: int, core: int, rate: int | None = None, operations: list[str] = ()):
+        argv = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s",
+                str(SCRIPT), url]
+        env = {**os.environ, "OPERATIONS": " ".join(operations), **({"RATE": str(rate)} if rate else {})}
+        self._url, self._limit = url, seconds + 60
+        self._popen = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, text=True)
+
+    def seen(self) -> Seen:
+        """Waits for its end."""
+        try:
+            out, err = self._popen.communicate(timeout=self._limit)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            out, err = self._popen.communicate()
+        try:
+            seen = json.loads(out.strip().splitlines()[-1])
+        except (IndexError, ValueError) as error:
+            raise RuntimeError(f"wrk failed against {self._url} (status {self._popen.returncode}): {err.strip()}") from error
+        errors = sum(seen[kind] for kind in ("not_2xx", "connect", "read", "write", "timeout"))
+        return Seen(seen["requests"], seen["duration_us"] / 1e6, seen["p50_us"], seen["p99_us"], errors)

@@ -4,6 +4,20 @@ wrk.method = "POST"
 wrk.body = '{"amount":125000,"currency":"eur","token":"pm_card_visa","order":"ord-000123","note":"a benchmark call"}'
 wrk.headers["content-type"] = "application/json"
 
+-- With OPERATIONS in the environment, a list of paths, they are called in turn.
+local operations = {}
+for path in string.gmatch(os.getenv("OPERATIONS") or "", "%S+") do operations[#operations + 1] = path end
+if #operations > 0 then
+  local requests, turn = {}, 0
+  function init(args)
+    for index, path in ipairs(operations) do requests[index] = wrk.format(nil, path) end
+  end
+  function request()
+    turn = turn % #requests + 1
+    return requests[turn]
+  end
+end
+
 local rate = tonumber(os.getenv("RATE"))
 if rate then
   local ffi = require("ffi")

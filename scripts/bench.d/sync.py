@@ -6,31 +6,36 @@ ratios taken round by round. The figure to steer by is CPU time per operation.
 """
 
 import argparse
-import json
 import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 
+import aggregate
+import growth
+import hanging
 import load
 import report
+from instances import ROOT, build, nginx
 from processes import Command, Failed, Probe, Process
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parent.parent
 PEER_CORE, LOAD_CORE = 0, 1
 OPERATION = "/v1/operations/bench.echo"
+OPERATIONS = {"causeway-mapped": "/v1/operations/bench.mapped"}  # all others run OPERATION
 PROVIDER_PORT = 19401
 PROVIDER_ID = b"pay_3Qk8LmZ0vXcT1aRb"  # in the provider's answer: a peer that passes it on really called it
-PORTS = {"nginx": 19402, "envoy": 19403, "naive": 19404, "causeway": 19405, "causeway-quiet": 19407}
-ADMIN_PORTS = {"causeway": 19406, "causeway-quiet": 19408}
+PORTS = {"nginx": 19402, "envoy": 19403, "naive": 19404, "causeway": 19405, "causeway-quiet": 19407,
+         "causeway-mapped": 19409}
+ADMIN_PORTS = {"causeway": 19406, "causeway-quiet": 19408, "causeway-mapped": 19410}
 # The file to which a peer writes a line per request.
-LOGS = {"envoy": "envoy-access.log", "causeway": "causeway.out"}
+LOGS = {"envoy": "envoy-access.log", "causeway": "causeway.out", "causeway-mapped": "causeway-mapped.out"}
+# What is measured after the peers, each in its own file.
+PARTS = {"aggregate": aggregate.measure, "hanging": hanging.measure, "growth": growth.measure}
 PACED = ["naive", "causeway"]
 STARTS = 5
 IDLE_SECONDS = 2
@@ -73,8 +78,15 @@ def main() -> int:
         measured = {name: Measured() for name in options.only}
         for name in options.only:
             running[name] = start(commands[name], measured[name], folder)
-        rounds(options, running, measured, folder)
-        return report.show(measured, load1, options.rounds, options.seconds)
+        if options.only:
+            rounds(options, running, measured, folder)
+        for name in reversed(options.only):
+            running.pop(name).stop()
+        status = report.show(measured, load1, options.rounds, options.seconds) if options.only else 0
+        for part in options.parts:
+            say(f"{part} …")
+            status |= PARTS[part](folder, options.rounds, options.seconds)
+        return status
     finally:
         for process in reversed(running.values()):
             process.stop()
@@ -83,10 +95,16 @@ def main() -> int:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     def peers(text: str) -> list[str]:
-        names = text.split(",")
+        names = [name for name in text.split(",") if name]
         if unknown := [name for name in names if name not in PORTS]:
             raise argparse.ArgumentTypeError(f"no such peer: {', '.join(unknown)}. Known: {', '.join(PORTS)}")
         return [name for name in PORTS if name in names]
+
+    def parts(text: str) -> list[str]:
+        names = [name for name in text.split(",") if name]
+        if unknown := [name for name in names if name not in PARTS]:
+            raise argparse.ArgumentTypeError(f"no such part: {', '.join(unknown)}. Known: {', '.join(PARTS)}")
+        return [name for name in PARTS if name in names]
 
     def positive(text: str) -> int:
         if (value := int(text)) < 1:
@@ -97,13 +115,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=positive, default=5, help="rounds per peer (default 5)")
     parser.add_argument("--seconds", type=positive, default=5, help="length of a round (default 5)")
     parser.add_argument("--only", type=peers, default=list(PORTS), metavar="PEER,…",
-                        help=f"of {', '.join(PORTS)} (default: all)")
+                        help=f"of {', '.join(PORTS)} (default: all; '' for none)")
+    parser.add_argument("--parts", type=parts, default=list(PARTS), metavar="PART,…",
+                        help=f"after them, of {', '.join(PARTS)} (default: all; '' for none)")
     return parser.parse_args(argv)
 
 
 def command(name: str, folder: pathlib.Path) -> Command:
     """How to start a peer; builds or writes first what that needs."""
-    ready = Probe(PORTS[name], OPERATION, "POST", load.body())
+    ready = Probe(PORTS[name], operation(name), "POST", load.body())
     match name:
         case "nginx":
             return nginx("proxy", PORTS[name])
@@ -122,20 +142,6 @@ def command(name: str, folder: pathlib.Path) -> Command:
             binary = build(ROOT / "Cargo.toml", "causeway")
             argv = [str(binary), "serve", "--config", str(causeway_config(name, folder))]
             return Command(name, argv, Probe(ADMIN_PORTS[name], "/livez"))
-
-
-def nginx(role: str, port: int) -> Command:
-    argv = [shutil.which("nginx") or "/usr/sbin/nginx", "-p", ".", "-e", "stderr", "-c", str(HERE / f"{role}.nginx.conf")]
-    return Command(role, argv, Probe(port, "/echo", "POST", load.body()))
-
-
-def build(manifest: pathlib.Path, binary: str) -> pathlib.Path:
-    cargo = ["cargo", "build", "--release", "--locked", "--bin", binary, "--manifest-path", str(manifest)]
-    if subprocess.run(cargo, check=False).returncode != 0:
-        raise Failed(f"cannot build {binary}; leave it out with --only, or mend the build")
-    metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--manifest-path", str(manifest)]
-    target = json.loads(subprocess.run(metadata, check=True, capture_output=True).stdout)["target_directory"]
-    return pathlib.Path(target) / "release" / binary
 
 
 def causeway_config(name: str, folder: pathlib.Path) -> pathlib.Path:
@@ -221,7 +227,7 @@ def paced_round(name: str, measured: Measured, seconds: int, folder: pathlib.Pat
 
 
 def check_answer(name: str) -> None:
-    status, body = Probe(PORTS[name], OPERATION, "POST", load.body()).answer()
+    status, body = Probe(PORTS[name], operation(name), "POST", load.body()).answer()
     if status != 200 or PROVIDER_ID not in body:
         raise Failed(f"{name} does not pass the provider's answer on: status {status}, {body[:500]!r}")
 
@@ -248,7 +254,11 @@ def empty_log(name: str, folder: pathlib.Path) -> None:
 
 
 def url(name: str) -> str:
-    return f"http://127.0.0.1:{PORTS[name]}{OPERATION}"
+    return f"http://127.0.0.1:{PORTS[name]}{operation(name)}"
+
+
+def operation(name: str) -> str:
+    return OPERATIONS.get(name, OPERATION)
 
 
 def say(text: str) -> None:
