@@ -1,298 +1,317 @@
-//! Rate budgets of an integration: never send more than the provider allows, and wait when it asks to.
+//! Limits of an integration: never send more than the provider allows, and wait when it asks to.
 //!
-//! An integration has any number of named buckets, and every call takes a token from each, in one decision: from all or
-//! from none, so that a call which waits for one budget does not use up another. Beside them stands one *parking
-//! time*: a provider that answers 429 has said that its own count is used up, whatever ours says. Parking empties
-//! every bucket and lets nobody go before it ends; it holds where there are no buckets, too.
+//! An integration has any number of named limits. What a call takes of them, the [`Demand`], is settled before it comes
+//! here: which limits its endpoint has, under which keys, at what cost. It takes all of that in one decision or
+//! nothing ([`Limits::take`]), so that a call which waits for one budget does not use up another.
 //!
-//! What a call took and did not use (it was refused further on, or never sent) is given back with its receipt.
+//! # The life of what was taken
+//!
+//! The receipt ([`Taken`]) stays with the attempt. When that is over, it is handed back in one of two ways: a request that
+//! was sent has spent its tokens and only gives its places back ([`Limits::finish`]); one that was not sent gives
+//! everything back ([`Limits::give_back`]), as far as that cannot let more through than was promised.
+//!
+//! # What holds a call up
+//!
+//! - its own count: [`token_bucket`], [`sliding_window`], [`calendar`], [`concurrent`];
+//! - a *drain* ([`Limits::drain`]): a provider that answers 429 has said that its own count is used up, whatever ours
+//!   says. Nobody goes before its time, and then tokens come from zero, at a pace ([`ramp`]);
+//! - what an answer's headers have told ([`Limits::learn`]; [`told`] reads them): it takes away, and never gives;
+//! - *parking* ([`Limits::park_until`]): the whole integration waits, where there are no limits, too.
+//!
+//! A limit has one budget, or one for each key (`budgets`); it belongs to one integration, or to several on different
+//! threads that share an account ([`groups`]).
 
+mod budget;
+mod budgets;
+pub mod calendar;
+pub mod concurrent;
+mod drain;
+pub mod groups;
+mod kept;
+pub mod ramp;
+mod respec;
+pub mod sliding_window;
 mod spec;
+mod take;
 pub mod token_bucket;
+pub mod told;
 
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod properties;
+
+use std::sync::Arc;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
+use self::budget::{Mark, longer};
+use self::budgets::Budgets;
+pub use self::budgets::MAX_KEYS;
+use self::groups::SharedLimit;
+pub use self::groups::{Groups, Watch};
+pub use self::kept::Kept;
 pub use self::spec::{
-    CalendarPeriod, CalendarSpec, ConcurrentSpec, Demand, DrainScope, Keyed, LearnSpec, LimitKey, LimitKind,
-    LimitSpec, ResetForm, SlidingWindowSpec, Take, Told,
+    CalendarPeriod, CalendarSpec, ConcurrentSpec, Demand, DrainScope, Keyed, LearnHeaders, LearnSpec,
+    LimitKey, LimitKind, LimitSpec, ResetForm, SlidingWindowSpec, Take, Told,
 };
-use self::token_bucket::TokenBucket;
-use crate::name::LimitName;
-use crate::time::Mono;
+use self::take::{Open, cost_of};
+pub use self::told::observe;
+use crate::name::{GroupName, LimitName};
+use crate::time::{Mono, Now};
 
 /// Why a call may not go yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
-    /// The budget that keeps it longest; `None` while the integration is parked.
+    /// The limit that keeps it longest; `None` while the integration is parked longer.
     pub limit: Option<LimitName>,
-    /// How long until a token of every budget is there: never zero.
-    pub ready_in: Duration,
+    /// The budgets that have too little: calls that need the same of one of them need not ask.
+    pub blocked: SmallVec<[(usize, LimitKey); 2]>,
+    /// How long until everything is there, if nobody else takes any: never zero. [`Duration::MAX`] if it never will
+    /// be ([`Limits::never`]); `None` if that depends on a release.
+    pub ready_in: Option<Duration>,
 }
 
 /// The receipt of what one call took.
-#[must_use = "keep it with the call: what was not used is given back with it"]
+///
+/// Dropped without being handed back, it counts as spent; places of a shared limit come back all the same, so that
+/// an integration that fails takes none of them with it.
+#[must_use = "keep it with the attempt: places, and what was not used, are given back with it"]
 #[derive(Debug)]
 pub struct Taken {
-    /// Which taking it was, counted from one.
-    number: u64,
+    entries: SmallVec<[Entry; 2]>,
 }
 
-/// One budget, as shown to people and metrics.
+/// What was taken of one budget.
+#[derive(Debug)]
+struct Entry {
+    limit: usize,
+    budgets: u64,
+    key: LimitKey,
+    cost: u32,
+    mark: Mark,
+    /// The shared limit whose places it holds: they come back when this is dropped.
+    places_of: Option<Arc<SharedLimit>>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        if let Some(limit) = &self.places_of {
+            limit.release(self.budgets, &self.key, self.cost);
+        }
+    }
+}
+
+/// One limit, as shown to people and metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSnapshot {
-    /// The budget's name.
+    /// The limit's name.
     pub name: LimitName,
-    /// Tokens to be had now.
+    /// The word for its kind used in settings.
+    pub kind: &'static str,
+    /// Tokens to be had now; of several budgets, in the one that has the least.
     pub remaining: u32,
-    /// Tokens of a full bucket.
+    /// Tokens of a whole budget.
     pub capacity: u32,
-    /// How long until it is full again if nobody takes any more.
+    /// How long until that budget is whole again if nobody takes any more. Places come back when attempts end, which
+    /// is not counted here.
     pub resets_in: Duration,
+    /// How many budgets with a key are in use.
+    pub keys: usize,
 }
 
-/// All budgets of one integration.
-#[derive(Clone, Debug)]
+/// All limits of one integration.
+#[derive(Debug)]
 pub struct Limits {
-    buckets: Vec<(LimitName, TokenBucket)>,
+    /// In the order of the settings, as demands count them.
+    slots: Vec<Slot>,
+    own: Vec<Budgets>,
+    /// In the order of locking.
+    shared: Vec<Arc<SharedLimit>>,
     parked_until: Option<Mono>,
-    /// Calls that took their tokens so far.
-    taken: u64,
-    /// How many of them did so before the last parking, which voided what they took.
-    voided: u64,
+}
+
+/// What a limit is called and where its budgets are.
+#[derive(Debug)]
+struct Slot {
+    name: LimitName,
+    kind: &'static str,
+    keyed: Keyed,
+    group: Option<GroupName>,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// An index into [`Limits::own`].
+    Own(usize),
+    /// An index into [`Limits::shared`].
+    Shared(usize),
 }
 
 impl Limits {
-    /// Full budgets, not parked. The specs are taken to have passed [`TokenBucketSpec::check`].
-    pub fn new(specs: impl IntoIterator<Item = LimitSpec>, now: Mono) -> Self {
-        let bucket = |spec: LimitSpec| match spec.kind {
-            LimitKind::TokenBucket(bucket) => Some((spec.name, TokenBucket::new(&bucket, now))),
-            LimitKind::SlidingWindow(_) | LimitKind::Calendar(_) | LimitKind::Concurrent(_) => None,
-        };
-        Self {
-            buckets: specs.into_iter().filter_map(bucket).collect(),
-            parked_until: None,
-            taken: 0,
-            voided: 0,
-        }
+    /// Whole budgets, not parked; those of a group as its other members have left them. The specs are taken to have
+    /// been checked.
+    pub fn new(specs: impl IntoIterator<Item = LimitSpec>, groups: &Groups, now: Now) -> Self {
+        let mut limits = Self { slots: Vec::new(), own: Vec::new(), shared: Vec::new(), parked_until: None };
+        limits.respec(specs, groups, now);
+        limits
     }
 
-    /// Takes one token from every budget, or none from any.
+    /// Takes everything that is demanded, or nothing.
     ///
     /// # Errors
-    /// A [`Wait`], naming the budget that keeps the call longest.
-    pub fn take(&mut self, now: Mono) -> Result<Taken, Wait> {
-        let parked = self.parked_for(now);
-        let mut longest = (None, parked);
-        for (name, bucket) in &self.buckets {
-            let wait = bucket.ready_in_turn(now, 1);
-            if wait > longest.1 {
-                longest = (Some(name), wait);
+    /// A [`Wait`], naming the limit that keeps the call longest.
+    pub fn take(&mut self, now: Now, demand: &Demand) -> Result<Taken, Wait> {
+        let parked = self.parked_for(now.mono);
+        let mut open = Open::new(&self.slots, &mut self.own, &self.shared, demand);
+        open.make_room(now, demand);
+        if !open.has(now, demand, parked) {
+            return Err(open.wait(now, demand, parked));
+        }
+        let entries = demand.0.iter().filter_map(|take| open.spend(now, take)).collect();
+        Ok(Taken { entries })
+    }
+
+    /// Whether [`take`](Self::take) would succeed now.
+    ///
+    /// # Errors
+    /// The [`Wait`] that it would answer.
+    pub fn check(&self, now: Now, demand: &Demand) -> Result<(), Wait> {
+        let parked = self.parked_for(now.mono);
+        let mut open = Open::new(&self.slots, self.own.as_slice(), &self.shared, demand);
+        if open.has(now, demand, parked) { Ok(()) } else { Err(open.wait(now, demand, parked)) }
+    }
+
+    /// The limit of which more is demanded than there ever is at once, if there is one.
+    pub fn never(&self, demand: &Demand) -> Option<&LimitName> {
+        let open = Open::new(&self.slots, self.own.as_slice(), &self.shared, demand);
+        let exceeded = |take: &&Take| {
+            open.budgets(take.limit)
+                .is_some_and(|budgets| cost_of(&self.slots, demand, take) > budgets.capacity())
+        };
+        let limit = demand.0.iter().find(exceeded)?.limit;
+        self.slots.get(limit).map(|slot| &slot.name)
+    }
+
+    /// The attempt is over and its request was sent: its places come back, the rest is spent.
+    pub fn finish(&mut self, _now: Now, taken: Taken) {
+        for entry in taken.entries {
+            // Places of a shared limit come back as the entry is dropped.
+            if entry.places_of.is_none()
+                && let Some(budgets) = self.own_budgets(&entry).filter(|budgets| budgets.holds_places())
+            {
+                budgets.release(&entry.key, entry.cost);
             }
         }
-        let (limit, ready_in) = longest;
-        if !ready_in.is_zero() {
-            let limit = limit.filter(|_| parked.is_zero()).cloned();
-            return Err(Wait { limit, ready_in });
-        }
-        for (_, bucket) in &mut self.buckets {
-            bucket.spend(now, 1);
-        }
-        self.taken = self.taken.saturating_add(1);
-        Ok(Taken { number: self.taken })
     }
 
-    /// Gives back what a call took and did not use. What was taken before a parking is void: the provider has said
-    /// that nothing is left.
-    ///
-    /// A receipt older than a whole burst gives nothing back to that budget: see [`TokenBucket::give_back`].
-    pub fn give_back(&mut self, taken: Taken) {
-        if taken.number <= self.voided {
-            return;
-        }
-        let since = self.taken.saturating_sub(taken.number);
-        for (_, bucket) in &mut self.buckets {
-            bucket.give_back(1, since);
+    /// The request was not sent: everything comes back, as far as the promise allows.
+    pub fn give_back(&mut self, _now: Now, taken: Taken) {
+        for entry in taken.entries {
+            if entry.places_of.is_some() {
+                continue;
+            }
+            if let Some(budgets) = self.own_budgets(&entry) {
+                budgets.give_back(&entry.key, entry.mark, entry.cost);
+            } else if let Some(limit) = self.shared_limit(&entry) {
+                let mut budgets = limit.lock();
+                let awaited =
+                    budgets.id() == entry.budgets && budgets.give_back(&entry.key, entry.mark, entry.cost);
+                drop(budgets);
+                if awaited {
+                    limit.wake();
+                }
+            }
         }
     }
 
-    /// Empties every budget and lets nobody go before `until`; from then on tokens come from zero at their pace. A
-    /// shorter parking never ends a longer one.
-    pub fn park_until(&mut self, now: Mono, until: Mono) {
-        let until = until.max(now).max(self.parked_until.unwrap_or_default());
-        self.parked_until = Some(until);
-        self.voided = self.taken;
-        for (_, bucket) in &mut self.buckets {
-            bucket.drain_until(now, until);
+    /// Takes the places of an attempt that is out already, whether there are any or not: after a restart. Nothing is
+    /// taken of other limits, which begin empty then.
+    pub fn adopt(&mut self, now: Now, demand: &Demand) -> Taken {
+        let mut open = Open::new(&self.slots, &mut self.own, &self.shared, demand);
+        Taken { entries: demand.0.iter().filter_map(|take| open.adopt(now, take)).collect() }
+    }
+
+    /// Takes in what the answer to a call that took this demand has told of its limits ([`observe`]).
+    pub fn learn(&mut self, now: Now, demand: &Demand, told: &[Told]) {
+        for told in told {
+            let Some(take) = demand.0.iter().find(|take| take.limit == told.limit) else { continue };
+            if told.capacity.is_some_and(|capacity| told.remaining > capacity) {
+                continue;
+            }
+            match self.slots.get(take.limit).map(|slot| slot.place) {
+                Some(Place::Own(index)) => {
+                    if let Some(budgets) = self.own.get_mut(index) {
+                        budgets.learn(now, &take.key, told.remaining, told.resets_in);
+                    }
+                }
+                Some(Place::Shared(index)) => {
+                    if let Some(limit) = self.shared.get(index) {
+                        limit.lock().learn(now, &take.key, told.remaining, told.resets_in);
+                    }
+                }
+                None => {}
+            }
         }
     }
 
-    /// Until when it was last parked, which may be past; `None` if it never was.
+    /// How long a waiter has to wait that has `ahead` others with the same demand before it, if all of them go as soon
+    /// as they can. It is never less than that, so what does not fit a deadline now will not. Exact for a limit by
+    /// itself and for any number of token buckets. `None` where it depends on a release.
+    pub fn ready_in(&self, now: Now, demand: &Demand, ahead: u32) -> Option<Duration> {
+        let open = Open::new(&self.slots, self.own.as_slice(), &self.shared, demand);
+        // Until the first goes, a bucket that is ready before the others fills up and loses what it cannot hold; only
+        // from there on do they run side by side, and the slowest rules.
+        let first = open.ready_in(now, demand, 0)?.max(self.parked_for(now.mono));
+        Some(first.saturating_add(open.ready_in(now.after(first), demand, ahead)?))
+    }
+
+    /// Until when the whole integration was last parked, which may be past; `None` if it never was.
     pub const fn parked_until(&self) -> Option<Mono> {
         self.parked_until
     }
 
-    /// How long until the waiter at `position` (0: the first in line) could go, if all before it go as soon as they
-    /// can and nobody else takes a token.
-    pub fn ready_in(&self, now: Mono, position: u32) -> Duration {
-        let longest = |at: Mono, nth: u32| {
-            let waits = self.buckets.iter().map(|(_, bucket)| bucket.ready_in_turn(at, nth));
-            waits.max().unwrap_or_default()
-        };
-        // Until the first goes, a bucket that is ready before the others fills up and loses what it cannot hold; only
-        // from there on do they run side by side, and the slowest rules.
-        let first = longest(now, 1).max(self.parked_for(now));
-        first.saturating_add(longest(now + first, position.saturating_add(1)))
-    }
-
-    /// Every budget at `now`, in the order of the settings.
-    pub fn snapshot(&self, now: Mono) -> impl Iterator<Item = LimitSnapshot> {
-        self.buckets.iter().map(move |(name, bucket)| LimitSnapshot {
-            name: name.clone(),
-            remaining: bucket.available(now),
-            capacity: bucket.capacity(),
-            resets_in: bucket.full_in(now),
+    /// Every limit at `now`, in the order of the settings.
+    pub fn snapshot(&self, now: Now) -> impl Iterator<Item = LimitSnapshot> {
+        self.slots.iter().filter_map(move |slot| match slot.place {
+            Place::Own(index) => self.own.get(index).map(|budgets| shown(slot, budgets, now)),
+            Place::Shared(index) => self.shared.get(index).map(|limit| shown(slot, &limit.lock(), now)),
         })
     }
 
     fn parked_for(&self, now: Mono) -> Duration {
         self.parked_until.map_or(Duration::ZERO, |until| until.since(now))
     }
+
+    /// The budgets of this integration that an entry was taken from, if they still are.
+    fn own_budgets(&mut self, entry: &Entry) -> Option<&mut Budgets> {
+        let taken_from = |index: &usize| self.own.get(*index).is_some_and(|own| own.id() == entry.budgets);
+        let index = match self.slots.get(entry.limit).map(|slot| slot.place) {
+            Some(Place::Own(index)) => Some(index).filter(taken_from),
+            Some(Place::Shared(_)) | None => None,
+        };
+        // The settings may have changed meanwhile, and the order with them.
+        let index = index.or_else(|| (0..self.own.len()).find(taken_from))?;
+        self.own.get_mut(index)
+    }
+
+    /// The shared limit that an entry was taken from, if it still is one of this integration's.
+    fn shared_limit(&self, entry: &Entry) -> Option<Arc<SharedLimit>> {
+        self.shared.iter().find(|limit| limit.lock().id() == entry.budgets).cloned()
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::token_bucket::TokenBucketSpec;
-    use super::*;
-
-    fn at(millis: u64) -> Mono {
-        Mono::from_origin(Duration::from_millis(millis))
-    }
-
-    fn spec(name: &str, requests: u32, per: Duration, burst: u32) -> LimitSpec {
-        let bucket = TokenBucketSpec { requests, per, burst };
-        LimitSpec::new(LimitName::new(name).unwrap(), LimitKind::TokenBucket(bucket))
-    }
-
-    /// Ten a second with a burst of two, and sixty a minute with a burst of sixty.
-    fn limits() -> Limits {
-        let second = spec("second", 10, Duration::from_secs(1), 2);
-        let minute = spec("minute", 60, Duration::from_secs(60), 60);
-        Limits::new([second, minute], Mono::ZERO)
-    }
-
-    fn remaining(limits: &Limits, now: Mono) -> Vec<u32> {
-        limits.snapshot(now).map(|limit| limit.remaining).collect()
-    }
-
-    #[test]
-    fn a_call_takes_from_all_or_from_none() {
-        let mut limits = limits();
-        assert!(limits.take(at(0)).is_ok());
-        assert!(limits.take(at(0)).is_ok());
-        let wait = limits.take(at(0)).unwrap_err();
-        assert_eq!(wait.limit.unwrap().as_str(), "second");
-        assert_eq!(wait.ready_in, Duration::from_millis(100));
-        assert_eq!(remaining(&limits, at(0)), [0, 58]);
-    }
-
-    #[test]
-    fn what_was_not_used_is_given_back_to_all() {
-        let mut limits = limits();
-        let taken = limits.take(at(0)).unwrap();
-        limits.give_back(taken);
-        assert_eq!(remaining(&limits, at(0)), [2, 60]);
-    }
-
-    #[test]
-    fn without_budgets_everybody_goes_unless_parked() {
-        let mut limits = Limits::new([], Mono::ZERO);
-        assert!((0..1_000).all(|_| limits.take(at(0)).is_ok()));
-        limits.park_until(at(0), at(5_000));
-        let wait = Wait { limit: None, ready_in: Duration::from_secs(4) };
-        assert_eq!(limits.take(at(1_000)).unwrap_err(), wait);
-        assert_eq!(limits.ready_in(at(1_000), 7), wait.ready_in);
-        assert!(limits.take(at(5_000)).is_ok());
-    }
-
-    #[test]
-    fn parking_empties_every_budget_and_is_never_shortened() {
-        let mut limits = limits();
-        limits.park_until(at(0), at(5_000));
-        limits.park_until(at(0), at(1_000));
-        assert_eq!(limits.parked_until(), Some(at(5_000)));
-        assert_eq!(remaining(&limits, at(5_000)), [0, 0]);
-        let wait = limits.take(at(4_000)).unwrap_err();
-        assert_eq!(wait, Wait { limit: None, ready_in: Duration::from_secs(2) });
-        let wait = limits.take(at(5_500)).unwrap_err();
-        assert_eq!((wait.limit.unwrap().as_str(), wait.ready_in), ("minute", Duration::from_millis(500)));
-        assert!(limits.take(at(6_000)).is_ok());
-    }
-
-    #[test]
-    fn what_was_taken_before_a_parking_is_void() {
-        let mut limits = limits();
-        let before = limits.take(at(0)).unwrap();
-        limits.park_until(at(0), at(1_000));
-        let _after = limits.take(at(2_000)).unwrap();
-        limits.give_back(before);
-        assert_eq!(remaining(&limits, at(2_000)), [1, 0]);
-    }
-
-    #[test]
-    fn a_snapshot_tells_what_is_left_and_when_it_is_whole_again() {
-        let mut limits = limits();
-        let _sent = limits.take(at(0)).unwrap();
-        let shown: Vec<_> = limits.snapshot(at(0)).collect();
-        let second = LimitName::new("second").unwrap();
-        let resets_in = Duration::from_millis(100);
-        assert_eq!(shown[0], LimitSnapshot { name: second, remaining: 1, capacity: 2, resets_in });
-        assert_eq!(shown[1].resets_in, Duration::from_secs(1));
-    }
-
-    #[test]
-    fn the_place_in_the_line_tells_the_wait() {
-        let mut limits = limits();
-        assert_eq!(limits.ready_in(at(0), 1), Duration::ZERO);
-        assert_eq!(limits.ready_in(at(0), 2), Duration::from_millis(100));
-        while limits.take(at(0)).is_ok() {}
-        assert_eq!(limits.ready_in(at(0), 0), Duration::from_millis(100));
-        assert_eq!(limits.ready_in(at(0), 9), Duration::from_secs(1));
-    }
-
-    proptest! {
-        #[test]
-        fn the_line_moves_as_foretold(
-            specs in prop::collection::vec((1_u32..20, 1_u64..100, 1_u32..6), 0..4),
-            used in 0_usize..20,
-            step in 0_u64..2_000_000,
-            parked in prop::option::of(0_u64..100_000_000),
-        ) {
-            let specs = specs.into_iter().enumerate().map(|(n, (requests, millis, burst))| {
-                spec(&format!("limit_{n}"), requests, Duration::from_millis(millis), burst)
-            });
-            let mut limits = Limits::new(specs, Mono::ZERO);
-            let mut now = Mono::ZERO;
-            for _ in 0..used {
-                let _sent = limits.take(now).is_ok();
-                now = now + Duration::from_nanos(step);
-            }
-            if let Some(nanos) = parked {
-                limits.park_until(now, now + Duration::from_nanos(nanos));
-            }
-            let foretold: Vec<_> = (0..30).map(|position| limits.ready_in(now, position)).collect();
-            let begin = now;
-            for foretold in foretold {
-                while let Err(wait) = limits.take(now) {
-                    prop_assert!(!wait.ready_in.is_zero());
-                    prop_assert_eq!(wait.limit.is_none(), limits.parked_until() > Some(now));
-                    now = now + wait.ready_in;
-                }
-                // Going only at whole nanoseconds may cost up to one at each turn of the slowest budget.
-                let went = now.since(begin);
-                prop_assert!(went.abs_diff(foretold) < Duration::from_nanos(40), "{went:?}, not {foretold:?}");
-            }
-        }
+fn shown(slot: &Slot, budgets: &Budgets, now: Now) -> LimitSnapshot {
+    let tightest = budgets.tightest(now);
+    let capacity = budgets.capacity();
+    LimitSnapshot {
+        name: slot.name.clone(),
+        kind: slot.kind,
+        remaining: tightest.map_or(capacity, |budget| budget.available(now)),
+        capacity,
+        resets_in: tightest.map_or(Duration::ZERO, |budget| budget.full_in(now)),
+        keys: budgets.keys_in_use(now),
     }
 }

@@ -123,6 +123,20 @@ name!(
     GroupName, dots: false
 );
 
+impl OperationName {
+    /// What an integration's own calls go by in logs.
+    pub fn probe() -> Self {
+        Self(Arc::from("probe"))
+    }
+}
+
+impl StepName {
+    /// What an integration's own calls go by in logs.
+    pub fn probe() -> Self {
+        Self(Arc::from("probe"))
+    }
+}
+
 shared_text!(
     /// The id of one execution of an operation: `run_` and a UUID of version 7.
     RunId
@@ -143,6 +157,11 @@ shared_text!(
 impl CorrelationId {
     /// The longest correlation id taken over, in bytes.
     pub const MAX: usize = 128;
+
+    /// Of what no caller has begun: its own id.
+    pub fn of(id: &RunId) -> Self {
+        Self(id.shared())
+    }
 
     /// Takes over a correlation id if it is 1 to [`Self::MAX`] visible ASCII characters.
     pub fn new(text: &str) -> Option<Self> {
@@ -166,6 +185,12 @@ mod tests {
         assert!(OperationName::new("payments.charge").is_ok());
         let message = EndpointName::new("Bad\nName").unwrap_err().to_string();
         assert!(message.contains("Bad\\nName"), "{message}");
+    }
+
+    #[test]
+    fn the_probes_names_are_names() {
+        assert_eq!(OperationName::new("probe"), Ok(OperationName::probe()));
+        assert_eq!(StepName::new("probe"), Ok(StepName::probe()));
     }
 
     #[test]

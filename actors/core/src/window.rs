@@ -1,21 +1,30 @@
-//! A sliding window of outcomes: how many calls ended, and how many of them failed, in the time just past.
+//! A sliding window of outcomes: how many calls ended, how many of them failed, and how many were slow.
 //!
-//! Exact sliding would keep one timestamp per call. Ten slices are enough to judge a provider, cost the same at one
-//! call a minute and at ten thousand a second, and never allocate: each slice holds two numbers, and time moves by
-//! leaving whole slices behind.
+//! "Lately" is either a span of time or a number of calls. A span forgets by itself, so that the failures of an hour ago
+//! say nothing of now; it suits what is called often. The last so many calls are judged the same at one call an hour
+//! and at a thousand a second; a quiet integration keeps them for as long as it is quiet.
 //!
-//! Slices lie on a fixed grid from the origin of monotonic time, each a tenth of the span, so an outcome at `t` falls
-//! into slice `⌊10 t / span⌋` and counts while that slice is among the newest ten. How long that is depends on where
-//! in its slice it fell: **at least `span` less one slice, at most `span`**. It counts at every age of up to nine
-//! tenths of the span, and at no age of a whole span or more. The grid is exact: a span that is not a multiple of ten
-//! nanoseconds has no rounding in it.
+//! - `slices`: the outcomes of a span of time, in ten slices;
+//! - `calls`: the outcomes of the last so many calls, exactly.
+
+mod calls;
+mod slices;
 
 use std::time::Duration;
 
+use self::calls::LastCalls;
+use self::slices::Slices;
+pub use self::{calls::MAX_CALLS, slices::SLICES};
 use crate::time::Mono;
 
-/// The number of slices a span is divided into.
-pub const SLICES: usize = 10;
+/// How a call ended, as far as a window counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// It failed.
+    pub failed: bool,
+    /// It took too long, whether it failed or not.
+    pub slow: bool,
+}
 
 /// Outcomes in a window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,147 +33,113 @@ pub struct Counts {
     pub calls: u32,
     /// Those of them that failed; stops at [`u32::MAX`].
     pub failures: u32,
+    /// Those of them that were slow; stops at [`u32::MAX`].
+    pub slow: u32,
 }
 
 impl Counts {
+    pub(crate) const NONE: Self = Self { calls: 0, failures: 0, slow: 0 };
+
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        Self { calls: 1, failures: u32::from(outcome.failed), slow: u32::from(outcome.slow) }
+    }
+
     /// The share of failures, from 0 to 1; 0 where nothing ended.
     ///
     /// It is one division, so it compares exactly with a share written in decimals: 7 of 100 is 0.07, whereas
     /// 0.07 × 100 is a little more than 7.
     pub fn failure_share(self) -> f64 {
-        if self.calls == 0 { 0.0 } else { f64::from(self.failures) / f64::from(self.calls) }
+        share(self.failures, self.calls)
     }
 
-    const fn add(&mut self, more: Self) {
+    /// The share of slow calls, from 0 to 1; 0 where nothing ended.
+    pub fn slow_share(self) -> f64 {
+        share(self.slow, self.calls)
+    }
+
+    pub(crate) const fn add(&mut self, more: Self) {
         self.calls = self.calls.saturating_add(more.calls);
         self.failures = self.failures.saturating_add(more.failures);
+        self.slow = self.slow.saturating_add(more.slow);
     }
 }
 
-/// Successes and failures of the last `span`.
+fn share(part: u32, whole: u32) -> f64 {
+    if whole == 0 { 0.0 } else { f64::from(part) / f64::from(whole) }
+}
+
+/// How far back a window reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// So long.
+    Span(Duration),
+    /// So many calls: from 1 to [`MAX_CALLS`].
+    Calls(u32),
+}
+
+/// The outcomes of late.
 #[derive(Clone, Debug)]
-pub struct Window {
-    span: u128,
-    /// The slice numbered `i` is kept at `i % SLICES`; only the newest and the nine before it are kept.
-    slices: [Counts; SLICES],
-    newest: u128,
+pub struct Window(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Span(Slices),
+    Calls(LastCalls),
 }
 
 impl Window {
-    /// An empty window over `span`; a span of zero is taken as one nanosecond.
-    pub fn new(span: Duration) -> Self {
-        Self { span: span.as_nanos().max(1), slices: [Counts::default(); SLICES], newest: 0 }
+    /// An empty window. A span of zero is taken as one nanosecond, a number of calls out of range as the nearest in it.
+    pub fn new(reach: Reach) -> Self {
+        Self(match reach {
+            Reach::Span(span) => Kind::Span(Slices::new(span)),
+            Reach::Calls(calls) => Kind::Calls(LastCalls::new(calls)),
+        })
     }
 
-    /// Counts one outcome. A `now` before the newest one seen is taken as part of the newest slice.
-    pub fn record(&mut self, now: Mono, failed: bool) {
-        self.advance(now);
-        let slot = slot(self.newest);
-        self.slices[slot].add(Counts { calls: 1, failures: u32::from(failed) });
+    /// The same outcomes within another reach, as far as they can be told: the last calls are kept, as many as there is
+    /// room for. Slices of another span do not tell when in them a call ended, so another span begins empty.
+    #[must_use]
+    pub fn reaching(self, reach: Reach) -> Self {
+        match (self.0, reach) {
+            (Kind::Span(slices), Reach::Span(span)) if slices.are_over(span) => Self(Kind::Span(slices)),
+            (Kind::Calls(last), Reach::Calls(calls)) => Self(Kind::Calls(last.resized(calls))),
+            (Kind::Span(_) | Kind::Calls(_), reach) => Self::new(reach),
+        }
+    }
+
+    /// Counts one outcome.
+    pub fn record(&mut self, now: Mono, outcome: Outcome) {
+        match &mut self.0 {
+            Kind::Span(slices) => slices.record(now, outcome),
+            Kind::Calls(last) => last.record(outcome),
+        }
     }
 
     /// What counts at `now`.
     pub fn counts(&self, now: Mono) -> Counts {
-        let mut sum = Counts::default();
-        let newest = slot(self.newest);
-        let passed = self.slice_at(now).saturating_sub(self.newest).min(SLICES as u128) as usize;
-        for (place, slice) in self.slices.iter().enumerate() {
-            let age = passed + (newest + SLICES - place) % SLICES;
-            if age < SLICES {
-                sum.add(*slice);
-            }
+        match &self.0 {
+            Kind::Span(slices) => slices.counts(now),
+            Kind::Calls(last) => last.counts(),
         }
-        sum
     }
 
     /// Forgets every outcome.
-    pub const fn clear(&mut self) {
-        self.slices = [Counts { calls: 0, failures: 0 }; SLICES];
-    }
-
-    fn advance(&mut self, now: Mono) {
-        let current = self.slice_at(now);
-        let steps = current.saturating_sub(self.newest).min(SLICES as u128);
-        for step in 0..steps {
-            self.slices[slot(current - step)] = Counts::default();
+    pub fn clear(&mut self) {
+        match &mut self.0 {
+            Kind::Span(slices) => slices.clear(),
+            Kind::Calls(last) => last.clear(),
         }
-        self.newest = self.newest.max(current);
     }
-
-    /// The number of the slice `now` falls into; 128 bits hold ten times the longest duration in nanoseconds.
-    const fn slice_at(&self, now: Mono) -> u128 {
-        now.since_origin().as_nanos() * SLICES as u128 / self.span
-    }
-}
-
-const fn slot(slice: u128) -> usize {
-    (slice % SLICES as u128) as usize
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
-    fn at(millis: u64) -> Mono {
-        Mono::from_origin(Duration::from_millis(millis))
-    }
+    const FAILED: Outcome = Outcome { failed: true, slow: false };
 
-    #[test]
-    fn an_outcome_at_the_start_of_a_slice_counts_for_the_whole_span() {
-        let mut window = Window::new(Duration::from_secs(10));
-        window.record(at(3_000), true);
-        assert_eq!(window.counts(at(12_999)), Counts { calls: 1, failures: 1 });
-        assert_eq!(window.counts(at(13_000)), Counts::default());
-    }
-
-    #[test]
-    fn an_outcome_at_the_end_of_a_slice_counts_for_a_slice_less() {
-        let mut window = Window::new(Duration::from_secs(10));
-        window.record(at(3_999), false);
-        assert_eq!(window.counts(at(12_999)), Counts { calls: 1, failures: 0 });
-        assert_eq!(window.counts(at(13_000)), Counts::default());
-    }
-
-    #[test]
-    fn outcomes_leave_slice_by_slice() {
-        let mut window = Window::new(Duration::from_secs(10));
-        for second in 0..25 {
-            window.record(at(second * 1_000), second % 2 == 0);
-        }
-        assert_eq!(window.counts(at(24_000)), Counts { calls: 10, failures: 5 });
-        assert_eq!(window.counts(at(27_500)), Counts { calls: 7, failures: 4 });
-        window.record(at(500_000), true);
-        assert_eq!(window.counts(at(500_000)), Counts { calls: 1, failures: 1 });
-    }
-
-    #[test]
-    fn clearing_forgets_all() {
-        let mut window = Window::new(Duration::from_secs(10));
-        window.record(at(3_000), true);
-        window.clear();
-        assert_eq!(window.counts(at(3_000)), Counts::default());
-        window.record(at(3_000), false);
-        assert_eq!(window.counts(at(3_000)), Counts { calls: 1, failures: 0 });
-    }
-
-    #[test]
-    fn counts_stop_at_the_top_rather_than_wrap() {
-        let mut window = Window::new(Duration::from_secs(10));
-        window.record(at(2_000), false);
-        window.record(at(3_000), false);
-        window.slices[3] = Counts { calls: u32::MAX, failures: u32::MAX };
-        window.record(at(3_000), true);
-        assert_eq!(window.counts(at(3_000)), Counts { calls: u32::MAX, failures: u32::MAX });
-    }
-
-    #[test]
-    fn the_far_end_of_time_and_a_zero_span_are_no_trouble() {
-        let mut window = Window::new(Duration::ZERO);
-        window.record(Mono::MAX, true);
-        window.record(Mono::ZERO, true);
-        assert_eq!(window.counts(Mono::MAX), Counts { calls: 2, failures: 2 });
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
     }
 
     #[test]
@@ -173,53 +148,43 @@ mod tests {
             for failures in 0..=calls {
                 let written: f64 = format!("{}e-4", failures * 10_000 / calls).parse().unwrap();
                 let exact = (failures * 10_000) % calls == 0;
-                let share = Counts { calls, failures }.failure_share();
+                let share = Counts { calls, failures, slow: failures }.failure_share();
+                assert_eq!(share, Counts { calls, failures: 0, slow: failures }.slow_share());
                 assert!(if exact { share == written } else { share > written }, "{failures} of {calls}");
             }
         }
     }
 
-    proptest! {
-        #[test]
-        fn counts_are_those_of_a_plain_list(
-            span in 1_u64..5_000,
-            steps in prop::collection::vec((0_u64..2_000, any::<bool>()), 0..120),
-        ) {
-            let span = Duration::from_nanos(span);
-            let mut window = Window::new(span);
-            let mut list = Vec::new();
-            let mut now = Mono::ZERO;
-            for (step, failed) in steps {
-                now = now + Duration::from_nanos(step);
-                window.record(now, failed);
-                list.push((now, failed));
-                let counts = window.counts(now);
-                let tenths = |t: Mono| t.since_origin().as_nanos() * 10 / span.as_nanos();
-                let live: Vec<_> = list.iter().filter(|(t, _)| tenths(*t) + 10 > tenths(now)).collect();
-                prop_assert_eq!(counts.calls as usize, live.len());
-                prop_assert_eq!(counts.failures as usize, live.iter().filter(|(_, failed)| *failed).count());
+    #[test]
+    fn another_reach_keeps_what_it_can_tell() {
+        let now = Mono::from_origin(secs(100));
+        let filled = |reach| {
+            let mut window = Window::new(reach);
+            (0..8).for_each(|n| window.record(now, Outcome { failed: n >= 4, slow: n == 7 }));
+            window
+        };
+        let all = Counts { calls: 8, failures: 4, slow: 1 };
+        let (span, calls) = (Reach::Span(secs(60)), Reach::Calls(10));
+        let kept = |from, to| filled(from).reaching(to).counts(now);
+        assert_eq!(kept(span, span), all);
+        assert_eq!(kept(span, Reach::Span(secs(30))), Counts::default());
+        assert_eq!(kept(calls, Reach::Calls(64)), all);
+        assert_eq!(kept(calls, Reach::Calls(5)), Counts { calls: 5, failures: 4, slow: 1 });
+        assert_eq!((kept(calls, span), kept(span, calls)), (Counts::default(), Counts::default()));
 
-                let within = |limit: u128| list.iter().filter(|(t, _)| now.since(*t).as_nanos() * 10 <= limit).count();
-                prop_assert!(counts.calls as usize >= within(span.as_nanos() * 9), "an outcome left too early");
-                prop_assert!(counts.calls as usize <= within(span.as_nanos() * 10 - 1), "an outcome stayed too long");
-            }
-        }
+        let mut shrunk = filled(calls).reaching(Reach::Calls(2));
+        shrunk.record(now, Outcome::default());
+        assert_eq!(shrunk.counts(now), Counts { calls: 2, failures: 1, slow: 1 }, "the oldest has left");
+    }
 
-        #[test]
-        fn looking_later_is_the_same_as_having_waited(
-            steps in prop::collection::vec((0_u64..400, any::<bool>()), 0..40),
-            later in 0_u64..3_000,
-        ) {
-            let mut window = Window::new(Duration::from_nanos(1_000));
-            let mut now = Mono::ZERO;
-            for (step, failed) in steps {
-                now = now + Duration::from_nanos(step);
-                window.record(now, failed);
-            }
-            let then = now + Duration::from_nanos(later);
-            let looked = window.counts(then);
-            window.record(then, false);
-            prop_assert_eq!(window.counts(then), Counts { calls: looked.calls + 1, failures: looked.failures });
+    #[test]
+    fn only_a_span_forgets_by_itself() {
+        for (reach, kept) in [(Reach::Span(secs(60)), 0), (Reach::Calls(10), 1)] {
+            let mut window = Window::new(reach);
+            window.record(Mono::ZERO, FAILED);
+            assert_eq!(window.counts(Mono::from_origin(secs(3600))).failures, kept);
+            window.clear();
+            assert_eq!(window.counts(Mono::ZERO), Counts::default());
         }
     }
 }

@@ -35,12 +35,7 @@ impl LimitSpec {
 
     /// The most that one call could ever take at once.
     pub const fn capacity(&self) -> u32 {
-        match &self.kind {
-            LimitKind::TokenBucket(bucket) => bucket.burst,
-            LimitKind::SlidingWindow(window) => window.requests,
-            LimitKind::Calendar(calendar) => calendar.requests,
-            LimitKind::Concurrent(concurrent) => concurrent.requests,
-        }
+        self.kind.capacity()
     }
 }
 
@@ -57,6 +52,28 @@ pub enum LimitKind {
     Concurrent(ConcurrentSpec),
 }
 
+impl LimitKind {
+    /// The most that one call could ever take at once.
+    pub const fn capacity(&self) -> u32 {
+        match self {
+            Self::TokenBucket(bucket) => bucket.burst,
+            Self::SlidingWindow(window) => window.requests,
+            Self::Calendar(calendar) => calendar.requests,
+            Self::Concurrent(concurrent) => concurrent.requests,
+        }
+    }
+
+    /// The word used in settings.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::TokenBucket(_) => "token_bucket",
+            Self::SlidingWindow(_) => "sliding_window",
+            Self::Calendar(_) => "calendar",
+            Self::Concurrent(_) => "concurrent",
+        }
+    }
+}
+
 /// Never more than `requests` in any span of `per`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlidingWindowSpec {
@@ -64,6 +81,25 @@ pub struct SlidingWindowSpec {
     pub requests: u32,
     /// The window.
     pub per: Duration,
+    /// How much longer than `per` a request counts, because the way to the provider varies.
+    pub margin: Duration,
+}
+
+impl SlidingWindowSpec {
+    /// The longest [`margin`](Self::margin) there is by default.
+    pub const LONGEST_MARGIN: Duration = Duration::from_millis(250);
+
+    /// So many in any span of `per`, as the provider counts on arrival: two requests may come nearer to each other than
+    /// they were sent, by as much as their ways differ. A fortieth of the window, at most
+    /// [`LONGEST_MARGIN`](Self::LONGEST_MARGIN), allows for that and leaves more than 97 % of the limit to be used.
+    pub fn on_arrival(requests: u32, per: Duration) -> Self {
+        Self { requests, per, margin: (per / 40).min(Self::LONGEST_MARGIN) }
+    }
+
+    /// So many in any span of `per` as we send.
+    pub const fn exact(requests: u32, per: Duration) -> Self {
+        Self { requests, per, margin: Duration::ZERO }
+    }
 }
 
 /// So many until the calendar turns.
@@ -122,7 +158,17 @@ pub enum Keyed {
 
 /// The headers in which a provider tells what is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LearnSpec {
+pub enum LearnSpec {
+    /// The usual ones, whichever the provider sends: `RateLimit`, `RateLimit-Remaining`, `X-RateLimit-Remaining`, and
+    /// their kin for the reset, which is read as seconds from now or since 1970 by its size.
+    Auto,
+    /// These, and no others.
+    Named(LearnHeaders),
+}
+
+/// Headers named by the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LearnHeaders {
     /// How many there are when it is full.
     pub limit: Option<HeaderName>,
     /// How many are left.

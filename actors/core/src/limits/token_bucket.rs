@@ -150,6 +150,24 @@ impl TokenBucket {
         self.full_at = self.full_at.max(self.ticks(until) + self.full());
     }
 
+    /// How long it takes from empty to full.
+    pub(super) fn refill(&self) -> Duration {
+        self.span(self.full())
+    }
+
+    /// Goes on under another spec: what is missing now is missing then, and a drain goes on.
+    pub(super) fn respec(&mut self, spec: &TokenBucketSpec, now: Mono) {
+        let mut bucket = Self::new(spec, now);
+        bucket.spend(now, self.burst.saturating_sub(self.available(now)).min(bucket.burst));
+        if let Some(until) = self.drained_until {
+            if until > now {
+                bucket.drain_until(now, until);
+            }
+            bucket.drained_until = Some(until);
+        }
+        *self = bucket;
+    }
+
     /// Until when it was last drained, which may be past; `None` if it never was.
     pub const fn drained_until(&self) -> Option<Mono> {
         self.drained_until
