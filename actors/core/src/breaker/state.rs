@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::time::{Mono, Wall};
-
 /// Where a breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
@@ -15,9 +13,17 @@ pub enum State {
     HalfOpen,
     /// Tripped by a person: calls fail at once until it expires or is reset.
     ForcedOpen,
+    /// Switched off: calls pass and are counted, and nothing opens it.
+    Disabled,
+    /// On trial itself: calls pass, and it only tells what it would have done.
+    MetricsOnly,
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Closed, Self::Open, Self::HalfOpen, Self::ForcedOpen, Self::Disabled, Self::MetricsOnly];
+
     /// The name used in answers, logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -25,6 +31,8 @@ impl State {
             Self::Open => "open",
             Self::HalfOpen => "half_open",
             Self::ForcedOpen => "forced_open",
+            Self::Disabled => "disabled",
+            Self::MetricsOnly => "metrics_only",
         }
     }
 }
@@ -49,10 +57,14 @@ pub enum Cause {
     Failures,
     /// Such a share of failures in the window.
     FailureRate,
+    /// Such a share of slow calls in the window.
+    SlowRate,
     /// The time of being open was up, and a call asked.
     Due,
     /// A trial failed; with a failure rate, too many of them.
     TrialFailed,
+    /// None too many of the trials failed, and too many were slow.
+    TrialsSlow,
     /// The trials succeeded; with a failure rate, enough of them.
     TrialsSucceeded,
     /// The trials' time was up: no verdict, but answers and no failure.
@@ -63,7 +75,11 @@ pub enum Cause {
     Tripped,
     /// A person closed it.
     Reset,
-    /// The time it was forced open for was up.
+    /// A person set another mode.
+    ModeSet,
+    /// The settings name another mode than before.
+    Reconfigured,
+    /// The time a manual mode was set for was up.
     Expired,
     /// Its actor was restarted, and what it had counted was lost.
     Restarted,
@@ -75,13 +91,17 @@ impl Cause {
         match self {
             Self::Failures => "failures",
             Self::FailureRate => "failure_rate",
+            Self::SlowRate => "slow_rate",
             Self::Due => "due",
             Self::TrialFailed => "trial_failed",
+            Self::TrialsSlow => "trials_slow",
             Self::TrialsSucceeded => "trials_succeeded",
             Self::TrialsNeutral => "trials_neutral",
             Self::TrialsUndecided => "trials_undecided",
             Self::Tripped => "tripped",
             Self::Reset => "reset",
+            Self::ModeSet => "mode_set",
+            Self::Reconfigured => "reconfigured",
             Self::Expired => "expired",
             Self::Restarted => "restarted",
         }
@@ -97,26 +117,19 @@ pub struct Transition {
     pub to: State,
     /// Why.
     pub cause: Cause,
+    /// Whether it holds. A breaker that is in `metrics_only` mode tells its changes as it would have made them.
+    pub enforced: bool,
 }
 
-/// Who rules the breaker.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Outcomes and time.
-    Auto,
-    /// A person, who forced it open.
-    ForcedOpen(Forced),
-}
-
-/// A breaker forced open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Forced {
-    /// When it ends by itself; `None` where only a reset ends it.
-    pub until: Option<Mono>,
-    /// Since when, for people.
-    pub since: Wall,
-    /// Why, in a person's words.
-    pub reason: String,
+impl Transition {
+    /// What a breaker that only tells would have done.
+    pub const fn would(&self) -> &'static str {
+        match self.to {
+            State::Open | State::ForcedOpen => "would_open",
+            State::HalfOpen => "would_half_open",
+            State::Closed | State::Disabled | State::MetricsOnly => "would_close",
+        }
+    }
 }
 
 /// Leave for one call.
@@ -128,20 +141,31 @@ pub struct Forced {
 #[derive(Debug)]
 pub struct Permit {
     pub(super) epoch: u64,
-    pub(super) trial: bool,
+    pub(super) pass: Pass,
+}
+
+/// How a call came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// It was let through, and how it ends is counted.
+    Counted,
+    /// It is one of a half-open cycle's trials.
+    Trial,
+    /// A breaker that only tells would have refused it: how it ends, it would not know.
+    Unseen,
 }
 
 impl Permit {
-    /// Whether the call is one of a half-open breaker's trials.
+    /// Whether the call is one of a half-open cycle's trials.
     pub const fn is_trial(&self) -> bool {
-        self.trial
+        matches!(self.pass, Pass::Trial)
     }
 }
 
 /// Why a call may not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The state that refuses it: never closed.
+    /// The state that refuses it: open, half-open or forced open.
     pub state: State,
     /// Until when asking again is in vain, as far as is known: open, the time left; forced open, the time left, `None`
     /// without an expiry; half-open with all permits out, the time in which the trials are decided at the latest (it

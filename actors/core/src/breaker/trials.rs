@@ -3,8 +3,9 @@
 //! Every permit of the cycle is in one of three places: still here, out with a call, or used up by a success or a
 //! failure. One that comes back without a verdict on the provider is here again, for another call.
 
-use super::{Cause, Tally};
+use super::{BreakerSpec, Cause, Tally};
 use crate::time::Mono;
+use crate::window::{Counts, Outcome};
 
 /// Where a cycle leads, and why.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +19,8 @@ pub(super) enum Verdict {
 pub(super) struct Trials {
     here: u32,
     out: u32,
-    successes: u32,
-    failures: u32,
+    /// Those that told of the provider.
+    ended: Counts,
     /// The provider answered something that says neither, other than 429.
     neutral: bool,
     until: Mono,
@@ -28,7 +29,7 @@ pub(super) struct Trials {
 impl Trials {
     /// A cycle of `calls` permits that must come to a verdict before `until`.
     pub(super) const fn new(calls: u32, until: Mono) -> Self {
-        Self { here: calls, out: 0, successes: 0, failures: 0, neutral: false, until }
+        Self { here: calls, out: 0, ended: Counts::NONE, neutral: false, until }
     }
 
     /// When the cycle is decided without further answers.
@@ -59,45 +60,41 @@ impl Trials {
     }
 
     /// Notes how a trial ended, and says whether that decides the cycle.
-    pub(super) fn record(&mut self, tally: Tally, failure_rate: Option<f64>) -> Option<Verdict> {
+    pub(super) fn record(&mut self, tally: Tally, slow: bool, spec: &BreakerSpec) -> Option<Verdict> {
         match tally {
             Tally::Neutral => {
                 self.neutral = true;
                 self.give_back();
             }
             Tally::RateLimited => self.give_back(),
-            Tally::Success => {
+            Tally::Success | Tally::Failure => {
                 self.out = self.out.saturating_sub(1);
-                self.successes = self.successes.saturating_add(1);
-            }
-            Tally::Failure => {
-                self.out = self.out.saturating_sub(1);
-                self.failures = self.failures.saturating_add(1);
+                self.ended.add(Counts::of(Outcome { failed: tally == Tally::Failure, slow }));
             }
         }
-        self.verdict(failure_rate)
+        self.verdict(spec)
     }
 
-    /// Without a rate one failure is enough; with one, all trials are heard first.
-    fn verdict(&self, failure_rate: Option<f64>) -> Option<Verdict> {
+    /// Without a failure rate one failure is enough; whatever is a share is judged when all trials are heard.
+    fn verdict(&self, spec: &BreakerSpec) -> Option<Verdict> {
         let all_back = self.here == 0 && self.out == 0;
-        let failed = match failure_rate {
-            None => self.failures > 0,
-            Some(rate) => {
-                let trials = f64::from(self.successes.saturating_add(self.failures));
-                all_back && f64::from(self.failures) / trials >= rate
-            }
+        let failed = match spec.failure_rate {
+            None => self.ended.failures > 0,
+            Some(rate) => all_back && self.ended.failure_share() >= rate,
         };
         if failed {
             return Some(Verdict::Reopen(Cause::TrialFailed));
         }
-        all_back.then_some(Verdict::Close(Cause::TrialsSucceeded))
+        let slow = spec.slow_rate.is_some_and(|rate| self.ended.slow_share() >= rate);
+        let verdict =
+            if slow { Verdict::Reopen(Cause::TrialsSlow) } else { Verdict::Close(Cause::TrialsSucceeded) };
+        all_back.then_some(verdict)
     }
 
     /// Where the cycle leads when its time is up: an answer, even a neutral one, shows that the provider is there;
     /// silence does not, and a 429 is no invitation.
     pub(super) const fn at_end(&self) -> Verdict {
-        if self.neutral && self.failures == 0 {
+        if self.neutral && self.ended.failures == 0 {
             Verdict::Close(Cause::TrialsNeutral)
         } else {
             Verdict::Reopen(Cause::TrialsUndecided)
