@@ -57,31 +57,50 @@ pub(super) fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Takes every `\uXXXX` away and leaves other escapes: text may quote JSON, whole or in part. Quotes, backslashes and
-/// control characters stay escaped, for where strings end must not change.
+/// How often escapes within escapes are taken away.
+const MAX_LAYERS: usize = 4;
+
+/// Takes every `\uXXXX` and `\/` away and leaves other escapes: text may quote JSON, whole or in part. Quotes,
+/// backslashes and control characters stay escaped, for where strings end must not change. Escapes within escapes
+/// are taken away as well.
 pub(super) fn decode_unicode(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut decoded = Cow::Borrowed(text);
+    for _ in 0..MAX_LAYERS {
+        match decode_layer(&decoded) {
+            Some(inner) => decoded = Cow::Owned(inner),
+            None => break,
+        }
+    }
+    decoded
+}
+
+fn decode_layer(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let (mut copied, mut at) = (0, 0);
     while let Some(found) = text[at..].iter().position(|&byte| byte == b'\\') {
         at += found;
-        let Some((character, length)) = unicode(&text[at..]) else {
-            at += 1;
-            continue;
+        let decoded = match text.get(at + 1) {
+            Some(b'/') => Some(('/', 2)),
+            Some(_) => unicode(&text[at..]),
+            None => None,
         };
-        if character.is_control() || matches!(character, '"' | '\'' | '\\') {
-            at += length;
-            continue;
+        match decoded {
+            Some((character, length))
+                if !character.is_control() && !matches!(character, '"' | '\'' | '\\') =>
+            {
+                out.extend_from_slice(&text[copied..at]);
+                push(&mut out, character);
+                at += length;
+                copied = at;
+            }
+            other => at += other.map_or(1, |(_, length)| length),
         }
-        out.extend_from_slice(&text[copied..at]);
-        push(&mut out, character);
-        at += length;
-        copied = at;
     }
     if copied == 0 {
-        return Cow::Borrowed(text);
+        return None;
     }
     out.extend_from_slice(&text[copied..]);
-    Cow::Owned(out)
+    Some(out)
 }
 
 /// The character of a `\uXXXX` (or of two) at the beginning, and how long that is.

@@ -4,19 +4,19 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
-use super::detect::{Finder, Kind};
+use super::detect::{Finder, Found, Kind, controls};
 use super::escape::{decode_unicode, push_control};
-use super::fields::Fields;
+use super::fields::Role;
 use super::mask::What;
+use super::pairs::speaks_of_grant;
+use super::{Rules, json};
 
 /// What a masked value is encoded with, so that the pairs stay pairs.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'&').add(b'=').add(b'%').add(b'+').add(b'#').add(b' ').add(b'"');
 
-/// Names that are sensitive in a URL and nowhere else: API keys are often called so.
-const IN_URL: [&[u8]; 2] = [b"key", b"code"];
-
 /// Masks `a=1&b=2` until more than `cap` bytes are written; returns how many bytes of `text` were not read.
-pub(super) fn pairs(out: &mut Vec<u8>, text: &[u8], cap: usize, fields: &Fields, in_url: bool) -> usize {
+pub(super) fn pairs(out: &mut Vec<u8>, text: &[u8], cap: usize, rules: &Rules, in_url: bool) -> usize {
+    let context = Context { pairs: text, in_url };
     let mut read = 0;
     for pair in text.split(|&byte| byte == b'&') {
         if read > 0 {
@@ -24,8 +24,8 @@ pub(super) fn pairs(out: &mut Vec<u8>, text: &[u8], cap: usize, fields: &Fields,
         }
         read += pair.len() + 1;
         match pair.iter().position(|&byte| byte == b'=') {
-            Some(sign) => named(out, &pair[..sign], &pair[sign + 1..], fields, in_url),
-            None => encoded(out, pair, fields),
+            Some(sign) => named(out, &pair[..sign], &pair[sign + 1..], rules, context),
+            None => encoded(out, pair, rules),
         }
         if out.len() > cap {
             break;
@@ -34,28 +34,60 @@ pub(super) fn pairs(out: &mut Vec<u8>, text: &[u8], cap: usize, fields: &Fields,
     text.len().saturating_sub(read)
 }
 
-fn named(out: &mut Vec<u8>, name: &[u8], value: &[u8], fields: &Fields, in_url: bool) {
+/// The pairs that are masked together.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    pairs: &'a [u8],
+    in_url: bool,
+}
+
+impl Context<'_> {
+    /// What a name is here that is harmless elsewhere: in a URL API keys are often called `key`, and `code` and `state`
+    /// are secrets of an OAuth grant.
+    fn judge(self, name: &[u8], role: Role) -> Option<What> {
+        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+        let sensitive = match role {
+            Role::Name => self.in_url && is(b"key"),
+            Role::Grant if is(b"code") => self.in_url || speaks_of_grant(self.pairs),
+            Role::Grant => speaks_of_grant(self.pairs) || (self.in_url && self.has_code()),
+            Role::None | Role::Card | Role::Number | Role::Value => false,
+        };
+        sensitive.then_some(What::Key)
+    }
+
+    fn has_code(self) -> bool {
+        self.pairs.split(|&byte| byte == b'&').any(|pair| pair.starts_with(b"code="))
+    }
+}
+
+fn named(out: &mut Vec<u8>, name: &[u8], value: &[u8], rules: &Rules, context: Context<'_>) {
     let decoded = decode(name);
-    let in_url = in_url && IN_URL.iter().any(|name| decoded.eq_ignore_ascii_case(name));
-    let what = fields.judge(&decoded).what.or(in_url.then_some(What::Key));
-    encoded(out, name, fields);
+    let judgement = rules.fields.judge_path(&decoded);
+    let what = judgement.what.or_else(|| context.judge(&decoded, judgement.role));
+    encoded(out, name, rules);
     out.push(b'=');
     match what {
         Some(what) if !value.is_empty() => out.extend_from_slice(what.placeholder().as_bytes()),
-        _ => encoded(out, value, fields),
+        _ => encoded(out, value, rules),
     }
 }
 
 /// Copies what is harmless once decoded; else writes it decoded, masked, and encoded again.
-fn encoded(out: &mut Vec<u8>, raw: &[u8], fields: &Fields) {
+fn encoded(out: &mut Vec<u8>, raw: &[u8], rules: &Rules) {
     let Cow::Owned(decoded) = decode(raw) else {
-        return text(out, raw, fields);
+        return text(out, raw, rules);
     };
-    if !Finder::new(&decoded, fields).any(|found| matches!(found.kind, Kind::Mask(_))) {
-        return text(out, raw, fields);
+    if let Some(nested) = json::nested(&decoded, rules) {
+        return match nested {
+            Some(masked) => push_encoded(out, &masked),
+            None => plain(out, raw),
+        };
+    }
+    if !Finder::new(&decoded, rules).any(|found| matches!(found.kind, Kind::Mask(_))) {
+        return plain(out, raw);
     }
     let mut copied = 0;
-    for found in Finder::new(&decoded, fields) {
+    for found in Finder::new(&decoded, rules) {
         push_encoded(out, &decoded[copied..found.start]);
         match found.kind {
             Kind::Mask(what) => out.extend_from_slice(what.placeholder().as_bytes()),
@@ -64,6 +96,11 @@ fn encoded(out: &mut Vec<u8>, raw: &[u8], fields: &Fields) {
         copied = found.end;
     }
     push_encoded(out, &decoded[copied..]);
+}
+
+/// Copies what is harmless.
+fn plain(out: &mut Vec<u8>, raw: &[u8]) {
+    write(out, raw, controls(raw));
 }
 
 fn push_encoded(out: &mut Vec<u8>, text: &[u8]) {
@@ -83,9 +120,13 @@ fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// Masks plain text. `text` is UTF-8.
-pub(super) fn text(out: &mut Vec<u8>, text: &[u8], fields: &Fields) {
+pub(super) fn text(out: &mut Vec<u8>, text: &[u8], rules: &Rules) {
+    write(out, text, Finder::new(text, rules));
+}
+
+fn write(out: &mut Vec<u8>, text: &[u8], regions: impl Iterator<Item = Found>) {
     let mut copied = 0;
-    for found in Finder::new(text, fields) {
+    for found in regions {
         out.extend_from_slice(&text[copied..found.start]);
         match found.kind {
             Kind::Mask(what) => out.extend_from_slice(what.placeholder().as_bytes()),
@@ -98,14 +139,14 @@ pub(super) fn text(out: &mut Vec<u8>, text: &[u8], fields: &Fields) {
 
 /// Masks a URL: the user before the host, the values of query and fragment, and whatever looks sensitive in its
 /// path.
-pub(super) fn url(out: &mut Vec<u8>, url: &[u8], fields: &Fields) {
+pub(super) fn url(out: &mut Vec<u8>, url: &[u8], rules: &Rules) {
     let (rest, fragment) = part(url, b'#');
     let (base, query) = part(rest, b'?');
-    text(out, base, fields);
+    text(out, base, rules);
     for (sign, pairs_text) in [(b'?', query), (b'#', fragment)] {
         if let Some(pairs_text) = pairs_text {
             out.push(sign);
-            pairs(out, pairs_text, usize::MAX, fields, true);
+            pairs(out, pairs_text, usize::MAX, rules, true);
         }
     }
 }

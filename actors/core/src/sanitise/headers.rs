@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderName};
 use serde::{Serialize, Serializer};
 
-use super::fields::Fields;
-use super::form;
 use super::mask::What;
+use super::secrets::KnownSecrets;
+use super::{Rules, form};
 
 /// The longest header value shown, in bytes.
 const MAX_VALUE: usize = 1024;
@@ -106,12 +106,12 @@ const URLS: [&str; 2] = ["content-location", "location"];
 pub struct SafeHeaders(Vec<(HeaderName, Cow<'static, str>)>);
 
 impl SafeHeaders {
-    pub(super) fn new(headers: &HeaderMap, hidden: &[String], fields: &Fields) -> Self {
+    pub(super) fn new(headers: &HeaderMap, rules: &Rules, secrets: &KnownSecrets) -> Self {
         let safe = headers.keys().map(|name| {
             let shown = SHOWN.binary_search(&name.as_str()).is_ok()
-                && !hidden.iter().any(|hidden| hidden == name.as_str());
+                && !rules.hidden_headers.iter().any(|hidden| hidden == name.as_str());
             let value = if shown {
-                Cow::Owned(value(headers, name, fields))
+                Cow::Owned(value(headers, name, rules, secrets))
             } else {
                 Cow::Borrowed(What::Header.placeholder())
             };
@@ -132,17 +132,18 @@ impl Serialize for SafeHeaders {
     }
 }
 
-fn value(headers: &HeaderMap, name: &HeaderName, fields: &Fields) -> String {
+fn value(headers: &HeaderMap, name: &HeaderName, rules: &Rules, secrets: &KnownSecrets) -> String {
     let mut out = Vec::new();
     for (index, value) in headers.get_all(name).iter().enumerate() {
         if index > 0 {
             out.extend_from_slice(b", ");
         }
         let value = String::from_utf8_lossy(value.as_bytes());
+        let value = secrets.hide(value.as_bytes(), usize::MAX);
         if URLS.contains(&name.as_str()) {
-            form::url(&mut out, value.as_bytes(), fields);
+            form::url(&mut out, &value, rules);
         } else {
-            form::text(&mut out, value.as_bytes(), fields);
+            form::text(&mut out, &value, rules);
         }
     }
     super::escape::cut(out, MAX_VALUE, 0)

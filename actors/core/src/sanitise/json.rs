@@ -4,31 +4,61 @@
 //! is one line. The pass ends once enough is written. It is also the check: at the first byte that is no JSON it
 //! gives up, and the text is treated as text.
 
+use super::Rules;
 use super::cards::is_card;
-use super::detect::{Finder, Found, Kind};
+use super::detect::{Finder, Found, Kind, controls};
 use super::escape::{beginning, decode_unicode, push_control, push_json, unescape};
-use super::fields::{Fields, Judgement, Role};
+use super::fields::{Judgement, Role};
 use super::mask::What;
+use super::pairs::speaks_of_grant;
+use super::patterns;
 use crate::json::MAX_DEPTH;
 
 /// How far beyond what is shown a string is looked at: what begins in the part shown is recognised by what follows.
 pub(super) const SLACK: usize = 1024;
-/// How often escapes within escapes are taken away.
-const MAX_LAYERS: usize = 3;
+/// How deep JSON within strings of JSON is read as such.
+const MAX_LAYERS: u8 = 4;
+/// How much of a document is searched for what it is about, in bytes.
+const MAX_CONTEXT: usize = 16 * 1024;
 
-/// Masks a document. `None` if it is none. Else what is written, which may exceed `cap`, and how much was not read.
-pub(super) fn mask(text: &[u8], cap: usize, fields: &Fields) -> Option<(Vec<u8>, usize)> {
+/// What is written of a document.
+pub(super) struct Masked {
+    /// It may exceed what was asked for.
+    pub(super) out: Vec<u8>,
+    /// How much was not read.
+    pub(super) unread: usize,
+    /// Whether anything is masked in it.
+    sensitive: bool,
+}
+
+/// Masks a document, or several, each an object or an array. `None` if it is none.
+pub(super) fn mask(text: &[u8], cap: usize, rules: &Rules) -> Option<Masked> {
+    mask_layer(text, cap, rules, 0)
+}
+
+/// Masks a document that stands in something else. `None` if it is none; `Some(None)` if nothing is sensitive in it.
+pub(super) fn nested(text: &[u8], rules: &Rules) -> Option<Option<Vec<u8>>> {
+    if !looks_like_json(text) {
+        return None;
+    }
+    let masked = mask_layer(text, usize::MAX, rules, 1)?;
+    Some(masked.sensitive.then_some(masked.out))
+}
+
+/// Whether this begins as an object or an array does.
+pub(super) fn looks_like_json(text: &[u8]) -> bool {
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+fn mask_layer(text: &[u8], cap: usize, rules: &Rules, layer: u8) -> Option<Masked> {
     let out = Vec::with_capacity(text.len().min(cap).saturating_add(64));
-    let mut pass = Pass { text, fields, cap, at: 0, copied: 0, out };
-    let end = pass.value(None, false, 0).and_then(|()| match pass.peek() {
-        None => Ok(()),
-        Some(_) => Err(Stop::Malformed),
-    });
-    match end {
+    let mut pass =
+        Pass { text, rules, cap, at: 0, copied: 0, out, layer, sensitive: false, about_grant: None };
+    match pass.documents() {
         Err(Stop::Malformed) => None,
         Ok(()) | Err(Stop::Enough) => {
             pass.flush();
-            Some((pass.out, text.len() - pass.at))
+            Some(Masked { out: pass.out, unread: text.len() - pass.at, sensitive: pass.sensitive })
         }
     }
 }
@@ -41,13 +71,25 @@ enum Stop {
 
 struct Pass<'a> {
     text: &'a [u8],
-    fields: &'a Fields,
+    rules: &'a Rules,
     cap: usize,
     /// Where the pass stands.
     at: usize,
     /// Up to where is written; between here and `at` is what may be copied.
     copied: usize,
     out: Vec<u8>,
+    layer: u8,
+    sensitive: bool,
+    /// Whether the document is about an OAuth grant, once somebody has asked.
+    about_grant: Option<bool>,
+}
+
+/// What a value stands in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    Object,
+    Card,
+    List,
 }
 
 /// The inside of a string: from, to, whether there are escapes.
@@ -92,7 +134,22 @@ impl Pass<'_> {
         self.text.get(self.at).copied()
     }
 
-    fn value(&mut self, what: Option<What>, card: bool, depth: usize) -> Result<(), Stop> {
+    /// One document, or more that are objects or arrays, as logs and streams have them.
+    fn documents(&mut self) -> Result<(), Stop> {
+        let several = matches!(self.peek(), Some(b'{' | b'['));
+        self.value(None, Within::Object, 0)?;
+        while let Some(byte) = self.peek() {
+            if !several || !matches!(byte, b'{' | b'[') {
+                return Err(Stop::Malformed);
+            }
+            self.flush();
+            self.out.push(b' ');
+            self.value(None, Within::Object, 0)?;
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, what: Option<What>, within: Within, depth: usize) -> Result<(), Stop> {
         match self.peek().ok_or(Stop::Malformed)? {
             b'"' => {
                 let inside = self.string()?;
@@ -101,8 +158,8 @@ impl Pass<'_> {
                     None => self.look_into(inside)?,
                 }
             }
-            b'{' if what.is_none() => self.object(card, depth + 1)?,
-            b'[' if what.is_none() => self.array(card, depth + 1)?,
+            b'{' if what.is_none() => self.object(within == Within::Card, depth + 1)?,
+            b'[' if what.is_none() => self.array(within, depth + 1)?,
             b'{' | b'[' => self.mask_whole(what, depth)?,
             b'-' | b'0'..=b'9' => self.number(what)?,
             b't' => self.word(b"true")?,
@@ -135,6 +192,8 @@ impl Pass<'_> {
             let what = judgement.what.or(match judgement.role {
                 Role::Number if card => Some(What::Card),
                 Role::Value => named,
+                Role::Grant if self.is_about_grant() => Some(What::Key),
+                Role::Grant => None,
                 Role::None | Role::Card | Role::Number | Role::Name => None,
             });
             if what.is_none() && judgement.role == Role::Name && self.peek() == Some(b'"') {
@@ -143,7 +202,8 @@ impl Pass<'_> {
                 self.look_into(name)?;
                 self.go_on()?;
             } else {
-                self.value(what, judgement.role == Role::Card, depth)?;
+                let within = if judgement.role == Role::Card { Within::Card } else { Within::Object };
+                self.value(what, within, depth)?;
             }
             more = self.more(b'}')?;
         }
@@ -154,15 +214,30 @@ impl Pass<'_> {
     fn judge(&self, name: Inside) -> Result<Judgement, Stop> {
         let raw = &self.text[name.from..name.to];
         if name.escaped {
-            return Ok(self.fields.judge(&unescape(raw).ok_or(Stop::Malformed)?));
+            return Ok(self.rules.fields.judge(&unescape(raw).ok_or(Stop::Malformed)?));
         }
-        Ok(self.fields.judge(raw))
+        Ok(self.rules.fields.judge(raw))
     }
 
-    fn array(&mut self, card: bool, depth: usize) -> Result<(), Stop> {
+    fn is_about_grant(&mut self) -> bool {
+        let text = self.text;
+        *self.about_grant.get_or_insert_with(|| speaks_of_grant(beginning(text, MAX_CONTEXT)))
+    }
+
+    fn array(&mut self, within: Within, depth: usize) -> Result<(), Stop> {
+        let inner = if within == Within::Card { Within::Card } else { Within::List };
         let mut more = self.open(b']', depth)?;
+        // A list in a list may be a pair: `[["Authorization", "…"], …]`.
+        let mut named = None;
+        if more && within == Within::List && self.peek() == Some(b'"') {
+            let name = self.string()?;
+            named = self.judge(name)?.what;
+            self.look_into(name)?;
+            self.go_on()?;
+            more = self.more(b']')?;
+        }
         while more {
-            self.value(None, card, depth)?;
+            self.value(named.take(), inner, depth)?;
             more = self.more(b']')?;
         }
         Ok(())
@@ -207,6 +282,10 @@ impl Pass<'_> {
                 let number = &self.text[start..self.at];
                 if number.len() >= 13 && is_card_number(number) {
                     self.replace_value(start, What::Card);
+                } else if !self.rules.patterns.is_empty()
+                    && !patterns::regions(&self.rules.patterns, number).is_empty()
+                {
+                    self.replace_value(start, What::Pattern);
                 }
             }
             Some(what) => self.replace_value(start, what),
@@ -216,6 +295,7 @@ impl Pass<'_> {
 
     /// Writes a placeholder, in quotes, instead of the value that began at `start`.
     fn replace_value(&mut self, start: usize, what: What) {
+        self.sensitive = true;
         self.replace(start, "\"");
         self.out.extend_from_slice(what.placeholder().as_bytes());
         self.out.push(b'"');
@@ -233,7 +313,9 @@ impl Pass<'_> {
                     escaped = true;
                     at += 2;
                 }
-                Some(_) | None => return Err(Stop::Malformed),
+                // A control character should be an escape, and is written as one.
+                Some(_) => at += 1,
+                None => return Err(Stop::Malformed),
             }
         }
         self.at = at + 1;
@@ -255,7 +337,8 @@ impl Pass<'_> {
         let (cap, at) = (self.cap, depth + 1);
         // The inside is read to its end, however little is to be shown, and what that writes is taken back.
         self.cap = usize::MAX;
-        let read = if self.text[start] == b'{' { self.object(false, at) } else { self.array(false, at) };
+        let read =
+            if self.text[start] == b'{' { self.object(false, at) } else { self.array(Within::Object, at) };
         self.cap = cap;
         self.out.truncate(written);
         read?;
@@ -274,7 +357,7 @@ impl Pass<'_> {
         if inside.escaped {
             return self.look_into_escaped(inside, shown);
         }
-        for found in Finder::new(beginning(raw, shown), self.fields) {
+        for found in Finder::new(beginning(raw, shown), self.rules) {
             self.put(inside.from, found);
         }
         if whole { Ok(()) } else { Err(Stop::Enough) }
@@ -283,43 +366,63 @@ impl Pass<'_> {
     /// The same for a string with escapes, which are taken away before it is judged.
     fn look_into_escaped(&mut self, inside: Inside, shown: usize) -> Result<(), Stop> {
         let raw = &self.text[inside.from..inside.to];
-        let mut decoded = unescape(raw).ok_or(Stop::Malformed)?;
-        for _ in 1..MAX_LAYERS {
-            match decode_unicode(&decoded) {
-                std::borrow::Cow::Borrowed(_) => break,
-                std::borrow::Cow::Owned(inner) => decoded = inner,
+        let unescaped = unescape(raw).ok_or(Stop::Malformed)?;
+        let decoded = decode_unicode(&unescaped);
+        if self.layer < MAX_LAYERS
+            && looks_like_json(&decoded)
+            && let Some(inner) = mask_layer(&decoded, shown, self.rules, self.layer + 1)
+        {
+            if inner.sensitive {
+                self.rewrite(inside, |out| push_json(out, &inner.out));
+            } else {
+                self.keep(inside);
             }
+            return if inner.unread > 0 { Err(Stop::Enough) } else { Ok(()) };
         }
         let seen = beginning(&decoded, shown);
-        let sensitive = Finder::new(seen, self.fields).any(|found| matches!(found.kind, Kind::Mask(_)));
-        if !sensitive {
-            // Escapes stay as they stand; what must not stand raw is written as an escape.
-            for found in Finder::new(raw, self.fields).filter(|found| matches!(found.kind, Kind::Control(_)))
-            {
-                self.put(inside.from, found);
-            }
+        let rules = self.rules;
+        if !Finder::new(seen, rules).any(|found| matches!(found.kind, Kind::Mask(_))) {
+            self.keep(inside);
             return Ok(());
         }
-        self.out.extend_from_slice(&self.text[self.copied..inside.from]);
-        let mut copied = 0;
-        for found in Finder::new(seen, self.fields) {
-            push_json(&mut self.out, &seen[copied..found.start]);
-            match found.kind {
-                Kind::Mask(what) => self.out.extend_from_slice(what.placeholder().as_bytes()),
-                Kind::Control(character) => push_control(&mut self.out, character),
+        self.rewrite(inside, |out| {
+            let mut copied = 0;
+            for found in Finder::new(seen, rules) {
+                push_json(out, &seen[copied..found.start]);
+                match found.kind {
+                    Kind::Mask(what) => out.extend_from_slice(what.placeholder().as_bytes()),
+                    Kind::Control(character) => push_control(out, character),
+                }
+                copied = found.end;
             }
-            copied = found.end;
-        }
-        push_json(&mut self.out, &seen[copied..]);
-        self.copied = inside.to;
+            push_json(out, &seen[copied..]);
+        });
         if seen.len() < decoded.len() { Err(Stop::Enough) } else { Ok(()) }
+    }
+
+    /// Keeps a string as it stands; what must not stand raw is written as an escape.
+    fn keep(&mut self, inside: Inside) {
+        for found in controls(&self.text[inside.from..inside.to]) {
+            self.put(inside.from, found);
+        }
+    }
+
+    /// Writes something else instead of a string that holds something sensitive.
+    fn rewrite(&mut self, inside: Inside, write: impl FnOnce(&mut Vec<u8>)) {
+        self.sensitive = true;
+        self.out.extend_from_slice(&self.text[self.copied..inside.from]);
+        write(&mut self.out);
+        self.copied = inside.to;
     }
 
     /// Writes what stands for a region of the string that begins at `base`.
     fn put(&mut self, base: usize, found: Found) {
         self.out.extend_from_slice(&self.text[self.copied..base + found.start]);
         match found.kind {
-            Kind::Mask(what) => self.out.extend_from_slice(what.placeholder().as_bytes()),
+            Kind::Mask(what) => {
+                self.sensitive = true;
+                self.out.extend_from_slice(what.placeholder().as_bytes());
+            }
             Kind::Control(character) => push_control(&mut self.out, character),
         }
         self.copied = base + found.end;

@@ -2,115 +2,38 @@
 
 use super::detect::Region;
 use super::mask::What;
+use super::numbers;
+use super::prefixes::{STARTS, key};
 
-/// What follows a prefix.
-#[derive(Clone, Copy)]
-enum Tail {
-    /// Letters, digits, `_`, `-`.
-    Plain,
-    /// The same and `.`.
-    Dotted,
-    /// Upper-case letters and digits.
-    Upper,
-    /// As `Plain`, and at least one digit: the prefix is a word of its own as well.
-    Mixed,
-    /// As `Dotted`, with a dot in it: a JWT, not just any JSON in base64.
-    Jwt,
-}
+/// The longest PEM block without a beginning, in bytes.
+const MAX_PEM: usize = 16 * 1024;
 
-/// Beginnings of keys, with the least that follows.
-const PREFIXES: &[(&[u8], usize, Tail)] = &[
-    (b"sk_live_", 4, Tail::Plain),
-    (b"sk_test_", 4, Tail::Plain),
-    (b"rk_live_", 4, Tail::Plain),
-    (b"rk_test_", 4, Tail::Plain),
-    (b"whsec_", 4, Tail::Plain),
-    (b"github_pat_", 8, Tail::Plain),
-    (b"ghp_", 8, Tail::Plain),
-    (b"gho_", 8, Tail::Plain),
-    (b"ghu_", 8, Tail::Plain),
-    (b"ghs_", 8, Tail::Plain),
-    (b"ghr_", 8, Tail::Plain),
-    (b"glpat-", 8, Tail::Dotted),
-    (b"xoxb-", 4, Tail::Plain),
-    (b"xoxp-", 4, Tail::Plain),
-    (b"xoxa-", 4, Tail::Plain),
-    (b"xoxr-", 4, Tail::Plain),
-    (b"xoxs-", 4, Tail::Plain),
-    (b"xapp-", 8, Tail::Plain),
-    (b"shpat_", 8, Tail::Plain),
-    (b"shpss_", 8, Tail::Plain),
-    (b"sk-", 16, Tail::Mixed),
-    (b"npm_", 24, Tail::Mixed),
-    (b"hf_", 20, Tail::Mixed),
-    (b"AKIA", 12, Tail::Upper),
-    (b"ASIA", 12, Tail::Upper),
-    (b"AIza", 20, Tail::Plain),
-    (b"SG.", 12, Tail::Dotted),
-    (b"ya29.", 12, Tail::Dotted),
-    (b"eyJ", 12, Tail::Jwt),
-];
-
-/// For each first letter of a prefix, the second ones, as bits by their lower five.
-const STARTS: [u32; 128] = {
-    let mut starts = [0; 128];
-    let mut index = 0;
-    while index < PREFIXES.len() {
-        let prefix = PREFIXES[index].0;
-        starts[prefix[0] as usize] |= 1 << (prefix[1] & 31);
-        index += 1;
-    }
-    let after_b = 1 << (b'a' & 31) | 1 << (b'e' & 31);
-    starts[b'b' as usize] = after_b;
-    starts[b'B' as usize] = after_b;
-    starts
-};
-
-/// Whether a prefix may begin with this byte.
+/// Whether a prefix, a scheme or an IBAN may begin with this byte.
 pub(super) const fn begins(first: usize) -> bool {
-    STARTS[first] != 0
+    STARTS[first] != 0 || first == b'b' as usize || (first as u8).is_ascii_uppercase()
 }
 
-/// Whether a prefix may begin with these two bytes.
-pub(super) const fn may_begin(first: u8, second: u8) -> bool {
-    STARTS[(first & 127) as usize] >> (second & 31) & 1 == 1
+/// Whether one may begin with these bytes.
+#[inline]
+pub(super) fn may_begin(first: u8, next: &[u8]) -> bool {
+    match (first, next) {
+        (_, [second, ..]) if STARTS[usize::from(first & 127)] >> (second & 31) & 1 == 1 => true,
+        (b'b' | b'B', [b'a' | b'e' | b'A' | b'E', ..]) => true,
+        (b'A'..=b'Z', [b'A'..=b'Z', b'0'..=b'9', ..]) => true,
+        _ => false,
+    }
 }
 
-/// A key by its prefix, or what follows `Bearer` and `Basic`, at the beginning of a word.
+/// A key by its prefix, what follows `Bearer` and `Basic`, or an IBAN, at the beginning of a word.
 pub(super) fn prefixed(text: &[u8], start: usize) -> Option<Region> {
     let rest = &text[start..];
-    match rest[0] {
-        b'b' | b'B' => scheme(text, start),
-        first => {
-            PREFIXES.iter().filter(|(prefix, _, _)| prefix[0] == first).find_map(|(prefix, least, tail)| {
-                let after = rest.strip_prefix(*prefix)?;
-                let length = tail.length(after);
-                let what = if matches!(tail, Tail::Jwt) { What::Jwt } else { What::Key };
-                (length >= *least).then_some((start, start + prefix.len() + length, what))
-            })
-        }
+    if let Some((length, what)) = key(rest) {
+        return Some((start, start + length, what));
     }
-}
-
-impl Tail {
-    /// How long the tail is; 0 if it is none of this kind.
-    fn length(self, after: &[u8]) -> usize {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let run = |fits: &dyn Fn(&u8) -> bool| after.iter().take_while(|byte| fits(byte)).count();
-        match self {
-            Self::Plain => run(&plain),
-            Self::Dotted => run(&|byte| plain(byte) || *byte == b'.'),
-            Self::Upper => run(&|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()),
-            Self::Mixed => {
-                let length = run(&plain);
-                if after[..length].iter().any(u8::is_ascii_digit) { length } else { 0 }
-            }
-            Self::Jwt => {
-                let length = run(&|byte| plain(byte) || *byte == b'.');
-                if after[..length].contains(&b'.') { length } else { 0 }
-            }
-        }
+    if let Some(length) = numbers::iban(rest) {
+        return Some((start, start + length, What::Iban));
     }
+    if matches!(rest, [b'b' | b'B', ..]) { scheme(text, start) } else { None }
 }
 
 /// Words that follow `Bearer` and `Basic` in sentences about them.
@@ -162,16 +85,45 @@ fn scheme(text: &[u8], start: usize) -> Option<Region> {
     credentials.then_some((from, from + token.len(), What::Secret))
 }
 
-pub(super) fn pem(text: &[u8], start: usize) -> Option<Region> {
-    let rest = text[start..].strip_prefix(b"-----BEGIN ")?;
-    let offset = text.len() - rest.len();
-    let end = find(rest, b"-----END ").map_or(text.len(), |end| {
-        let after = offset + end + b"-----END ".len();
-        find(&text[after..], b"-----").map_or(text.len(), |close| after + close + 5)
-    });
-    Some((start, end, What::Pem))
+const BEGIN: &[u8] = b"-----BEGIN ";
+const END: &[u8] = b"-----END ";
+
+/// The PEM block that begins at `start`, or whose beginning is cut off and which ends there.
+pub(super) fn pem(text: &[u8], start: usize, floor: usize) -> Option<Region> {
+    let closed = |from: usize| find(&text[from..], b"-----").map_or(text.len(), |close| from + close + 5);
+    if text[start..].starts_with(BEGIN) {
+        let inside = start + BEGIN.len();
+        let end = find(&text[inside..], END).map_or(text.len(), |end| closed(inside + end + END.len()));
+        return Some((start, end, What::Pem));
+    }
+    if text[start..].starts_with(END) {
+        let length = text[floor..start].iter().rev().take(MAX_PEM).take_while(in_block).count();
+        return Some((start - length, closed(start + END.len()), What::Pem));
+    }
+    None
+}
+
+/// Looks at a line's end within what may be a PEM block whose beginning is cut off: the block, or up to where there is
+/// none.
+pub(super) fn cut_pem(text: &[u8], at: usize, floor: usize) -> Result<Region, usize> {
+    let end = at + text[at..].iter().take(MAX_PEM).take_while(in_block).count();
+    let block = text[end..].starts_with(END).then(|| pem(text, end, floor)).flatten();
+    block.ok_or(end)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what iterators ask for")]
+fn in_block(byte: &&u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b'\n' | b'\r')
 }
 
 pub(super) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
-    text.windows(needle.len()).position(|window| window == needle)
+    let (&first, rest) = needle.split_first()?;
+    let mut from = 0;
+    while let Some(at) = text.get(from..)?.iter().position(|&byte| byte == first) {
+        if text[from + at + 1..].starts_with(rest) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
 }

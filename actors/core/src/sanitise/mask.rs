@@ -16,6 +16,8 @@ pub(super) enum What {
     Jwt,
     Key,
     Password,
+    /// What a pattern of the configuration matches.
+    Pattern,
     Pem,
     Phone,
     Secret,
@@ -42,6 +44,7 @@ impl What {
             Self::Jwt => "[masked:jwt]",
             Self::Key => "[masked:key]",
             Self::Password => "[masked:password]",
+            Self::Pattern => "[masked:pattern]",
             Self::Pem => "[masked:pem]",
             Self::Phone => "[masked:phone]",
             Self::Secret => "[masked:secret]",
@@ -51,4 +54,23 @@ impl What {
             Self::Userinfo => "[masked:userinfo]",
         }
     }
+}
+
+/// Whether this is placeholders and nothing else: what is masked is not masked again.
+pub(super) fn is_placeholder(text: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(inner) = rest.strip_prefix(b"[masked:") {
+        let length = inner.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+        match inner.get(length..) {
+            Some([b']', after @ ..]) if length > 0 => rest = after,
+            _ => return false,
+        }
+    }
+    rest.is_empty() && !text.is_empty()
+}
+
+/// Whether the text ends with a placeholder.
+pub(super) fn ends_with_placeholder(text: &[u8]) -> bool {
+    let start = text.iter().rev().take(32).position(|&byte| byte == b'[').map(|back| text.len() - back - 1);
+    start.is_some_and(|start| is_placeholder(&text[start..]))
 }
