@@ -1,68 +1,118 @@
 //! The run of a business operation: from its input to one truthful outcome.
 //!
-//! A [`Plan`] says what an operation does; a [`Run`] is one execution of it. The run is told what happened to its
-//! step ([`Run::step_ended`]) and says what is to be done next ([`Run::poll`]): execute the step, tell the caller
-//! that the outcome is pending, or finish with the [`Outcome`]. A run finishes once. It may tell its caller that the
-//! outcome is pending before that, when the deadline passes while a request that may act is out; the outcome then
-//! follows and can be looked up.
+//! A [`Plan`] says what an operation does; a [`Run`] is one execution of it. The run is told what happened and says what
+//! is to be done next ([`Run::poll`]): execute a call, stop one, tell the caller, finish with the [`Outcome`].
+//!
+//! # The life of a run
+//!
+//! **Forward**: steps start as soon as all they wait for have succeeded, or, if those are optional, have ended. A step
+//! asks its provider; where that could not serve and nobody has acted, the next; where none could, its fallback stands
+//! in. In doubt there is no next and no fallback.
+//!
+//! **Stopped** by a required step that failed or is in doubt, or by a caller that cancels: nothing more starts, what
+//! runs is asked to stop and ends as it can: what may have acted runs to its own end.
+//!
+//! **Undoing**, once nothing runs: of a run that failed or was cancelled, what succeeded is taken back, newest first,
+//! one after the other. A run that only is in doubt is left as it stands: the step in doubt may turn out to have
+//! succeeded, and what it builds on must then be there. An undo that fails leaves its step as it is, and with it those
+//! that it builds on; the run is then `unknown`.
+//!
+//! **Over**: it finishes once. Its caller may have been answered before: at the deadline, where something is out that may
+//! act or is being undone (*pending*), or after as long as it wanted to wait (*accepted*). Where only optional steps
+//! are open at the deadline the run is over then, and they are `unknown` in its outcome for good; what they still do
+//! is recorded as attempts, and the run is kept ([`Run::is_done`]) until they have come home.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::classify::Safety;
-use crate::failure::{ErrorClass, Failure};
+use smallvec::SmallVec;
+
+use crate::failure::{ErrorClass, Failure, Reason};
+use crate::idempotency::Role;
 use crate::integration::CallEnd;
 use crate::json::Json;
-use crate::mapping::{Input, Program, RunView, StepView, Vars};
-use crate::name::{CorrelationId, EndpointName, IntegrationName, OperationName, RunId, StepName};
+use crate::name::{CorrelationId, RunId};
+use crate::stale::StaleKey;
 use crate::time::{Mono, Now};
 
+mod ending;
+#[cfg(test)]
+mod examples;
 mod outcome;
+mod plan;
+mod serving;
+#[cfg(test)]
+mod simulation;
+mod step;
+#[cfg(test)]
+mod testing;
+mod view;
 
 pub use outcome::{Outcome, RunStatus, ServedBy, StepOutcome, StepStatus};
+pub use plan::{CallPlan, Fallback, InvalidSteps, MAX_STEPS, Plan, Provider, StepPlan, StepSet, Steps, Undo};
 
-/// What an operation does.
-#[derive(Debug)]
-pub struct Plan {
-    /// Its name.
-    pub operation: OperationName,
-    /// Its version.
-    pub version: u32,
-    /// How long a run may take, queueing and retries included.
-    pub deadline: Duration,
-    /// Its one step.
-    pub step: StepPlan,
-    /// Makes the outcome's result; without it, the step's result is passed on untouched.
-    pub result: Option<Program>,
-}
+use step::{Open, Step};
 
-/// One endpoint call of an operation.
+/// What a run begins with.
 #[derive(Debug)]
-pub struct StepPlan {
-    /// Its name.
-    pub name: StepName,
-    /// Whom it calls.
-    pub integration: IntegrationName,
-    /// Which of the integration's endpoints.
-    pub endpoint: EndpointName,
-    /// The endpoint's place in its integration.
-    pub endpoint_index: usize,
-    /// Whether the call may act.
-    pub safety: Safety,
-    /// Makes the call's input; without it, the operation's input is passed on untouched.
-    pub input: Option<Program>,
+pub struct Begin {
+    /// Its id.
+    pub id: RunId,
+    /// What links it to the event behind it.
+    pub correlation_id: CorrelationId,
+    /// What to do.
+    pub plan: Arc<Plan>,
+    /// With what.
+    pub input: Json,
+    /// The caller's own deadline, from now; only a smaller one than the operation's counts.
+    pub budget: Option<Duration>,
+    /// How long the caller wants to wait for its answer; the run goes on.
+    pub wait: Option<Duration>,
 }
 
 /// What is to be done for a run.
 #[derive(Debug)]
 pub enum Directive {
-    /// Execute the step with this input.
-    Execute(Json),
+    /// Execute a call.
+    Execute(Order),
+    /// Ask the open call of this step to stop, if it may.
+    Cancel(usize),
+    /// Keep the result of a call that only reads.
+    Keep {
+        /// What determines it.
+        key: StaleKey,
+        /// It.
+        result: Json,
+    },
+    /// Look for a kept result, and say what was found with [`Run::recalled`].
+    Recall {
+        /// For this step.
+        step: usize,
+        /// What determines it.
+        key: StaleKey,
+        /// How old it may be.
+        within: Duration,
+    },
     /// Tell the caller that the outcome is pending; the run goes on.
     Pending(Box<Outcome>),
-    /// The run is over.
+    /// Tell the caller that the run goes on: it has waited as long as it wanted to.
+    Accepted(Box<Outcome>),
+    /// The run is over: record its outcome, and tell the caller unless it has been answered.
     Finish(Box<Outcome>),
+}
+
+/// A call to execute.
+#[derive(Debug)]
+pub struct Order {
+    /// Of which step.
+    pub step: usize,
+    /// Which of its calls; [`Run::target`] says to whom.
+    pub role: Role,
+    /// Its input.
+    pub input: Json,
+    /// When its answer is no longer of use.
+    pub deadline: Mono,
 }
 
 /// One execution of an operation.
@@ -73,112 +123,152 @@ pub struct Run {
     input: Json,
     began: Now,
     deadline: Mono,
-    step: StepStatus,
+    /// When the caller no longer wants to wait.
+    patience: Option<Mono>,
+    steps: SmallVec<[Step; 1]>,
+    /// The steps that have succeeded, in that order, as far as they have not been looked at for an undo.
+    succeeded: SmallVec<[usize; 1]>,
+    /// Those whose undo failed.
+    stuck: StepSet,
+    stop: Option<Stop>,
+    /// Whether the caller has been answered.
+    answered: bool,
+    over: bool,
     directives: VecDeque<Directive>,
 }
 
+/// Why nothing more starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// This required step has failed.
+    Failed(usize),
+    /// This required step is in doubt.
+    Doubt(usize),
+    /// Somebody wants it.
+    Cancelled,
+}
+
 impl Run {
-    /// Begins a run; `budget` is the caller's own, where it is smaller than the operation's.
-    pub fn begin(
-        id: RunId,
-        correlation_id: CorrelationId,
-        plan: Arc<Plan>,
-        input: Json,
-        now: Now,
-        budget: Option<Duration>,
-    ) -> Self {
+    /// Begins a run.
+    pub fn begin(begin: Begin, now: Now) -> Self {
+        let Begin { id, correlation_id, plan, input, budget, wait } = begin;
         let deadline = now.mono + budget.map_or(plan.deadline, |budget| budget.min(plan.deadline));
-        let step = StepStatus::Pending;
-        let directives = VecDeque::with_capacity(2);
-        let mut run = Self { id, correlation_id, plan, input, began: now, deadline, step, directives };
-        run.start(now);
+        let mut run = Self {
+            id,
+            correlation_id,
+            input,
+            began: now,
+            deadline,
+            patience: wait.map(|wait| now.mono + wait),
+            steps: plan.steps.as_slice().iter().map(|_| Step::default()).collect(),
+            succeeded: SmallVec::new(),
+            stuck: StepSet::EMPTY,
+            stop: None,
+            answered: false,
+            over: false,
+            directives: VecDeque::with_capacity(2),
+            plan,
+        };
+        run.settle(now);
         run
     }
 
-    fn start(&mut self, now: Now) {
-        match self.step_input() {
-            Ok(input) => {
-                self.step = StepStatus::Running;
-                self.directives.push_back(Directive::Execute(input));
+    /// Takes the end of the open call of a step.
+    pub fn call_ended(&mut self, now: Now, step: usize, end: CallEnd<Json>, attempts: u32) {
+        let Some(state) = self.steps.get_mut(step) else { return };
+        match state.open {
+            Some(Open::Serving | Open::Overdue) => {
+                state.open = None;
+                // What comes home after the end is recorded as attempts, and changes no outcome.
+                if !self.over {
+                    state.attempts_out = 0;
+                    state.attempts = state.attempts.saturating_add(attempts);
+                    self.served(now, step, end);
+                }
             }
-            Err(failure) => {
-                self.step = StepStatus::Skipped;
-                self.finish(now, RunStatus::Failed, Json::NULL, Some(failure), 0);
+            Some(Open::Undoing) => {
+                state.open = None;
+                self.undo_ended(step, end);
             }
+            Some(Open::Recalling(_)) | None => return,
+        }
+        self.settle(now);
+    }
+
+    /// The deadline has passed while the request of a step, which may act, is out: its n-th attempt.
+    pub fn call_is_overdue(&mut self, now: Now, step: usize, attempts: u32) {
+        if let Some(state) = self.steps.get_mut(step)
+            && state.open == Some(Open::Serving)
+        {
+            state.open = Some(Open::Overdue);
+            state.attempts_out = attempts;
+            self.settle(now);
         }
     }
 
-    fn step_input(&self) -> Result<Json, Failure> {
-        let Some(program) = &self.plan.step.input else { return Ok(self.input.clone()) };
-        let input = Input::step(&self.input, &self.view(), &[]);
-        program.value(&input, &Vars::default()).map_err(|error| {
-            let message = format!("mapping the input of step `{}`: {error}", self.plan.step.name);
-            Failure::new(ErrorClass::Internal, "input_mapping_failed", message)
-        })
-    }
-
-    fn result(&self, result: Json) -> Result<Json, Failure> {
-        let Some(program) = &self.plan.result else { return Ok(result) };
-        let step = StepView { status: "succeeded", result: Some(result), error: None };
-        let input = Input::step(&self.input, &self.view(), &[(self.plan.step.name.clone(), step)]);
-        program.value(&input, &Vars::default()).map_err(|error| {
-            let message =
-                format!("mapping the result of `{}`: {error}; its step has succeeded", self.plan.operation);
-            Failure::new(ErrorClass::Internal, "result_mapping_failed", message)
-        })
-    }
-
-    fn view(&self) -> RunView<'_> {
-        RunView {
-            id: self.id.as_str(),
-            correlation_id: self.correlation_id.as_str(),
-            operation: self.plan.operation.as_str(),
+    /// Takes what was found of a kept result.
+    pub fn recalled(&mut self, now: Now, step: usize, found: Option<Json>) {
+        if let Some(Open::Recalling(nth)) = self.steps.get(step).and_then(|state| state.open) {
+            self.take_recalled(now, step, nth, found);
+            self.settle(now);
         }
     }
 
-    /// Takes the end of the step.
-    pub fn step_ended(&mut self, now: Now, end: CallEnd<Json>, attempts: u32) {
-        if self.step != StepStatus::Running {
+    /// Stops what is safe or unsent, lets nothing more start, and takes back what succeeded.
+    pub fn cancel(&mut self, now: Now) {
+        if !self.over {
+            self.stop(now, Stop::Cancelled);
+            self.settle(now);
+        }
+    }
+
+    /// Does what has become due.
+    pub fn advance(&mut self, now: Now) {
+        if self.over || self.answered {
             return;
         }
-        let (step, run, result, error) = match end {
-            CallEnd::Succeeded(result) => match self.result(result) {
-                Ok(result) => (StepStatus::Succeeded, RunStatus::Succeeded, result, None),
-                Err(failure) => (StepStatus::Succeeded, RunStatus::Failed, Json::NULL, Some(failure)),
-            },
-            CallEnd::Failed(failure) => (StepStatus::Failed, RunStatus::Failed, Json::NULL, Some(failure)),
-            CallEnd::Unknown(failure) => (StepStatus::Unknown, RunStatus::Unknown, Json::NULL, Some(failure)),
-            CallEnd::Cancelled => (StepStatus::Skipped, RunStatus::Cancelled, Json::NULL, None),
-        };
-        self.step = step;
-        self.finish(now, run, result, error, attempts);
-    }
-
-    /// Ends the run after a fault of our own has taken it out of hand: if its step may act, nobody knows whether it has.
-    pub fn lost(&mut self, now: Now) -> Outcome {
-        let may_have_acted = self.step == StepStatus::Running && self.plan.step.safety == Safety::Mutating;
-        let (step, status) = if may_have_acted {
-            (StepStatus::Unknown, RunStatus::Unknown)
+        if self.patience.is_some_and(|until| until <= now.mono) {
+            self.answered = true;
+            self.directives.push_back(Directive::Accepted(Box::new(self.so_far())));
         } else {
-            (StepStatus::Failed, RunStatus::Failed)
-        };
-        self.step = step;
-        self.directives.clear();
-        let failure =
-            Failure::new(ErrorClass::Internal, "run_lost", "a fault in the router has ended the run");
-        self.outcome(status, Json::NULL, Some(failure), 0, Some(now))
+            self.tell_at_the_deadline(now);
+        }
     }
 
-    /// The deadline has passed while the step's request, which may act, is out.
-    pub fn step_is_overdue(&mut self) {
-        if self.step == StepStatus::Running {
-            self.directives.push_back(Directive::Pending(Box::new(self.so_far())));
+    /// When [`Self::advance`] is next needed. Calls in flight say by themselves when the deadline passes; an undo has a
+    /// deadline of its own.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        if self.over || self.answered {
+            return None;
         }
+        let undoing = self.steps.iter().any(|state| state.open == Some(Open::Undoing));
+        [self.patience, undoing.then_some(self.deadline)].into_iter().flatten().min()
     }
 
     /// The next thing to be done.
     pub fn poll(&mut self) -> Option<Directive> {
         self.directives.pop_front()
+    }
+
+    /// Whether nothing is left to be done or waited for.
+    pub fn is_done(&self) -> bool {
+        self.over && self.steps.iter().all(|state| state.open.is_none())
+    }
+
+    /// Whom the open call of a step is to.
+    pub fn target(&self, step: usize) -> Option<&CallPlan> {
+        let state = self.steps.get(step)?;
+        let provider = self.plan.steps.get(step)?.provider(state.provider)?;
+        match state.open? {
+            Open::Serving | Open::Overdue => Some(&provider.call),
+            Open::Undoing => provider.undo.as_ref().map(|undo| &undo.call),
+            Open::Recalling(_) => None,
+        }
+    }
+
+    /// Whether the caller was told that the run goes on: its outcome must then be found.
+    pub const fn is_promised(&self) -> bool {
+        self.answered
     }
 
     /// When the answer is no longer of use.
@@ -205,165 +295,14 @@ impl Run {
     pub const fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
-
-    /// The run as it stands, while it is under way.
-    pub fn so_far(&self) -> Outcome {
-        self.outcome(RunStatus::Running, Json::NULL, None, 0, None)
-    }
-
-    fn finish(&mut self, now: Now, status: RunStatus, result: Json, error: Option<Failure>, attempts: u32) {
-        let outcome = self.outcome(status, result, error, attempts, Some(now));
-        self.directives.push_back(Directive::Finish(Box::new(outcome)));
-    }
-
-    fn outcome(
-        &self,
-        status: RunStatus,
-        result: Json,
-        error: Option<Failure>,
-        attempts: u32,
-        finished: Option<Now>,
-    ) -> Outcome {
-        let step = StepOutcome {
-            name: self.plan.step.name.clone(),
-            integration: self.plan.step.integration.clone(),
-            endpoint: self.plan.step.endpoint.clone(),
-            status: self.step,
-            attempts,
-            duration: finished.map_or(Duration::ZERO, |now| now.mono.since(self.began.mono)),
-            served_by: (self.step == StepStatus::Succeeded).then_some(ServedBy::Primary),
-            error: if self.step == StepStatus::Succeeded { None } else { error.clone() },
-        };
-        Outcome {
-            id: self.id.clone(),
-            operation: self.plan.operation.clone(),
-            version: self.plan.version,
-            correlation_id: self.correlation_id.clone(),
-            status,
-            degraded: false,
-            result,
-            steps: vec![step],
-            error,
-            created_at: self.began.wall,
-            finished_at: finished.map(|now| now.wall),
-        }
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
+fn deadline_exceeded() -> Failure {
+    let message = "the deadline passed before the step could start";
+    Failure::new(ErrorClass::Deadline, "deadline_exceeded", message)
+}
 
-    use super::*;
-    use crate::mapping::Kind;
-
-    fn plan(input: Option<&str>, result: Option<&str>) -> Arc<Plan> {
-        let program = |kind| move |source: &str| Program::compile(kind, source).unwrap();
-        Arc::new(Plan {
-            operation: OperationName::new("payments.charge").unwrap(),
-            version: 1,
-            deadline: Duration::from_secs(8),
-            step: StepPlan {
-                name: StepName::new("charge").unwrap(),
-                integration: IntegrationName::new("stripe").unwrap(),
-                endpoint: EndpointName::new("create_charge").unwrap(),
-                endpoint_index: 0,
-                safety: Safety::Mutating,
-                input: input.map(program(Kind::Step)),
-            },
-            result: result.map(program(Kind::Outcome)),
-        })
-    }
-
-    fn begin(plan: Arc<Plan>, budget: Option<Duration>) -> Run {
-        let input = Json::parse(Bytes::from_static(b"{\"amount\": 100}")).unwrap();
-        let correlation_id = CorrelationId::new("order-17").unwrap();
-        Run::begin(RunId::new("run_1"), correlation_id, plan, input, Now::default(), budget)
-    }
-
-    fn finish(run: &mut Run) -> Outcome {
-        match run.poll() {
-            Some(Directive::Finish(outcome)) => *outcome,
-            other => panic!("expected the end, not {other:?}"),
-        }
-    }
-
-    fn result(text: &'static str) -> Json {
-        Json::parse(Bytes::from_static(text.as_bytes())).unwrap()
-    }
-
-    #[test]
-    fn input_and_result_pass_untouched_where_nothing_is_mapped() {
-        let mut run = begin(plan(None, None), None);
-        let Some(Directive::Execute(input)) = run.poll() else { panic!("the step is executed first") };
-        assert_eq!(input.as_str(), "{\"amount\": 100}");
-        let later = Now::default().after(Duration::from_millis(42));
-        run.step_ended(later, CallEnd::Succeeded(result("{ \"id\":\"ch_1\"}")), 2);
-        let outcome = finish(&mut run);
-        assert_eq!(outcome.status, RunStatus::Succeeded);
-        let document = serde_json::to_string(&outcome).unwrap();
-        assert!(document.contains("\"result\":{ \"id\":\"ch_1\"}"), "{document}");
-        assert!(
-            document.contains("\"attempts\":2,\"duration_ms\":42,\"served_by\":\"primary\""),
-            "{document}"
-        );
-        assert!(run.poll().is_none());
-    }
-
-    #[test]
-    fn input_and_result_are_mapped() {
-        let mut run = begin(
-            plan(Some(".input.amount"), Some("{ charge: .steps.charge.result.id, run: .run.id }")),
-            None,
-        );
-        assert!(matches!(run.poll(), Some(Directive::Execute(input)) if input.as_str() == "100"));
-        run.step_ended(Now::default(), CallEnd::Succeeded(result("{\"id\":\"ch_1\"}")), 1);
-        assert_eq!(finish(&mut run).result.as_str(), r#"{"charge":"ch_1","run":"run_1"}"#);
-    }
-
-    #[test]
-    fn a_mapping_that_fails_says_what_has_happened() {
-        let mut run = begin(plan(Some(".input.amount.x"), None), None);
-        let outcome = finish(&mut run);
-        assert_eq!((outcome.status, outcome.steps[0].status), (RunStatus::Failed, StepStatus::Skipped));
-        assert_eq!(outcome.error.unwrap().class, ErrorClass::Internal);
-
-        let mut run = begin(plan(None, Some(".steps.charge.result.id.x")), None);
-        run.poll();
-        run.step_ended(Now::default(), CallEnd::Succeeded(result("{\"id\":\"ch_1\"}")), 1);
-        let outcome = finish(&mut run);
-        assert_eq!((outcome.status, outcome.steps[0].status), (RunStatus::Failed, StepStatus::Succeeded));
-        assert!(outcome.error.unwrap().message.contains("its step has succeeded"));
-    }
-
-    #[test]
-    fn a_pending_run_finishes_later_and_once() {
-        let mut run = begin(plan(None, None), Some(Duration::from_secs(1)));
-        assert_eq!(run.deadline(), Mono::ZERO + Duration::from_secs(1));
-        run.poll();
-        run.step_is_overdue();
-        let Some(Directive::Pending(pending)) = run.poll() else { panic!("the caller is told") };
-        assert_eq!((pending.status, pending.finished_at), (RunStatus::Running, None));
-        run.step_ended(Now::default(), CallEnd::Cancelled, 1);
-        assert_eq!(finish(&mut run).status, RunStatus::Cancelled);
-        run.step_ended(Now::default(), CallEnd::Cancelled, 1);
-        run.step_is_overdue();
-        assert!(run.poll().is_none());
-    }
-
-    #[test]
-    fn a_run_that_is_lost_is_unknown_once_it_may_have_acted() {
-        let mut run = begin(plan(None, None), None);
-        run.poll();
-        let outcome = run.lost(Now::default());
-        assert_eq!((outcome.status, outcome.steps[0].status), (RunStatus::Unknown, StepStatus::Unknown));
-        run.step_ended(Now::default(), CallEnd::Cancelled, 1);
-        assert!(run.poll().is_none());
-    }
-
-    #[test]
-    fn the_callers_budget_only_shortens() {
-        let run = begin(plan(None, None), Some(Duration::from_secs(60)));
-        assert_eq!(run.deadline(), Mono::ZERO + Duration::from_secs(8));
-    }
+fn cancelled() -> Failure {
+    let message = "the run was cancelled before the step could act";
+    Failure::new(ErrorClass::Deadline, "cancelled", message).because(Reason::Cancelled)
 }

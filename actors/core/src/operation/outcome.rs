@@ -15,13 +15,15 @@ use crate::time::Wall;
 pub enum RunStatus {
     /// Under way.
     Running,
-    /// Its step succeeded.
+    /// Every step succeeded.
     Succeeded,
-    /// Its step failed, and no effect is in doubt.
+    /// Every required step succeeded, and an optional one did not.
+    Partial,
+    /// A required step failed, and no effect is in doubt.
     Failed,
-    /// It could not be established whether the provider has acted.
+    /// It could not be established whether a provider has acted, or what was done could not be taken back.
     Unknown,
-    /// The caller left before anything was sent that could have acted.
+    /// It was stopped before it was done; what could be taken back was.
     Cancelled,
 }
 
@@ -31,10 +33,16 @@ impl RunStatus {
         match self {
             Self::Running => "running",
             Self::Succeeded => "succeeded",
+            Self::Partial => "partial",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// Whether the run is over.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Running)
     }
 }
 
@@ -52,8 +60,25 @@ pub enum StepStatus {
     Failed,
     /// Its effect could not be established.
     Unknown,
-    /// It was not executed.
+    /// It was not executed, or stopped before it could act.
     Skipped,
+    /// It succeeded and was taken back.
+    Undone,
+}
+
+impl StepStatus {
+    /// The word of the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+            Self::Undone => "undone",
+        }
+    }
 }
 
 /// Who gave a step's result.
@@ -62,6 +87,24 @@ pub enum StepStatus {
 pub enum ServedBy {
     /// The endpoint that the step names.
     Primary,
+    /// Another integration's endpoint in its place.
+    Alternate,
+    /// An earlier run: it is the last good result.
+    Stale,
+    /// The configuration.
+    Value,
+}
+
+impl ServedBy {
+    /// The word of the contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Alternate => "alternate",
+            Self::Stale => "stale",
+            Self::Value => "value",
+        }
+    }
 }
 
 /// What the world is told about a run: while it is under way, and at its end.
@@ -83,7 +126,7 @@ pub struct Outcome {
     pub result: Json,
     /// Its steps.
     pub steps: Vec<StepOutcome>,
-    /// What went wrong.
+    /// What went wrong: of the required step that failed, or of what is in doubt.
     pub error: Option<Failure>,
     /// When the run began.
     pub created_at: Wall,
@@ -96,21 +139,36 @@ pub struct Outcome {
 pub struct StepOutcome {
     /// Its name.
     pub name: StepName,
-    /// Whom it called.
+    /// Who served it, or was asked last.
     pub integration: IntegrationName,
     /// Which endpoint.
     pub endpoint: EndpointName,
+    /// Whether that endpoint may act.
+    #[serde(skip)]
+    pub may_act: bool,
     /// Where it stands.
     pub status: StepStatus,
-    /// How many attempts were made.
+    /// How many attempts were made, over all providers; those of its undo are not counted.
     pub attempts: u32,
     /// From its start to its end; `duration_ms` in the document.
     #[serde(rename = "duration_ms", serialize_with = "millis")]
     pub duration: Duration,
     /// Who gave the result.
     pub served_by: Option<ServedBy>,
-    /// What went wrong.
+    /// What went wrong, or why it was skipped or not taken back.
     pub error: Option<Failure>,
+}
+
+impl Outcome {
+    /// Whether something was done that has not been taken back: the same request once more would do it again.
+    pub fn has_lasting_effects(&self) -> bool {
+        self.steps.iter().any(|step| step.may_act && step.status == StepStatus::Succeeded)
+    }
+
+    /// Whether an attempt was made.
+    pub fn was_attempted(&self) -> bool {
+        self.steps.iter().any(|step| step.attempts > 0)
+    }
 }
 
 fn millis<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
