@@ -150,6 +150,82 @@ mod tests {
         }
     }
 
+    /// The table of the contract, in its own words and order, for every status.
+    fn contract(safe: bool, status: u16, retry_after: bool, resends: bool) -> Option<ErrorClass> {
+        use ErrorClass::{Ambiguous, Client, RateLimited, Transient};
+        let doubtful = if safe { Transient } else { Ambiguous };
+        if (200..300).contains(&status) {
+            return None;
+        }
+        if [408, 500, 502, 504].contains(&status) {
+            return Some(doubtful);
+        }
+        if status == 425 || (status == 503 && retry_after) {
+            return Some(Transient);
+        }
+        if status >= 500 {
+            return Some(doubtful);
+        }
+        if status == 429 {
+            return Some(RateLimited);
+        }
+        if status == 409 && resends {
+            return Some(Ambiguous);
+        }
+        Some(Client)
+    }
+
+    #[test]
+    fn every_status_is_as_the_contract_says() {
+        for status in 100..=999 {
+            for (retry_after, resends) in [(false, false), (false, true), (true, false), (true, true)] {
+                for (safety, safe) in [(Safety::Safe, true), (Safety::Mutating, false)] {
+                    assert_eq!(
+                        answered(safety, status, retry_after, resends),
+                        contract(safe, status, retry_after, resends),
+                        "{status} {safety:?}, Retry-After {retry_after}, resends a key {resends}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_break_is_as_the_contract_says() {
+        use Reason::{
+            BodyTimeout, BodyTooLarge, Cancelled, Certificate, Connect, ConnectTimeout, Dns,
+            FirstByteTimeout, Lost, Protocol, Refused, Reset, Tls, TotalTimeout,
+        };
+        for reason in [
+            BodyTimeout,
+            BodyTooLarge,
+            Cancelled,
+            Certificate,
+            Connect,
+            ConnectTimeout,
+            Dns,
+            FirstByteTimeout,
+            Lost,
+            Protocol,
+            Refused,
+            Reset,
+            Tls,
+            TotalTimeout,
+            Reason::None,
+        ] {
+            for phase in [Phase::NotSent, Phase::Sent] {
+                for safety in [Safety::Safe, Safety::Mutating] {
+                    let expected = match (reason, phase, safety) {
+                        (Certificate, _, _) => ErrorClass::Credential,
+                        (_, Phase::Sent, Safety::Mutating) => ErrorClass::Ambiguous,
+                        _ => ErrorClass::Transient,
+                    };
+                    assert_eq!(broken(safety, reason, phase), expected, "{reason:?} {phase:?} {safety:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn only_what_tells_of_health_counts() {
         let failure = |class| Failure::new(class, "code", "message");

@@ -4,6 +4,7 @@
 //! [`Endpoint::interpret`] turns an answer into a result or a [`Failure`]. Where nothing is mapped, bytes pass
 //! through untouched. A provider's own rules come before the table in [`crate::classify`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,18 +13,26 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use crate::classify::{self, Phase};
 use crate::failure::{ErrorClass, Failure, Reason};
 use crate::idempotency::Resend;
+use crate::integration::CallRules;
 use crate::json::Json;
 use crate::mapping::{Input, Program, RunView, Vars};
 use crate::name::EndpointName;
-use crate::retry;
+use crate::retry::{self, RetrySpec};
 use crate::sanitise::Sanitiser;
 use crate::time::Wall;
 
 mod form;
 mod message;
+mod multipart;
 mod path;
+mod rule;
+mod schema;
 
 pub use path::{InvalidPath, PathTemplate};
+pub use rule::{Meaning, Rule};
+pub use schema::{Breach, InvalidSchema, ResponseSchema, SCHEMA_VIOLATED, SchemaMode};
+
+use rule::Ruling;
 
 /// How long each part of an exchange may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,31 +65,30 @@ pub enum BodyKind {
     Json,
     /// `application/x-www-form-urlencoded`, nested names in brackets.
     Form,
+    /// `multipart/form-data`: fields and files.
+    Multipart,
+    /// `text/plain`: a string as it is.
+    Text,
     /// None is sent.
     None,
 }
 
-impl BodyKind {
-    const fn content_type(self) -> Option<HeaderValue> {
-        match self {
-            Self::Json => Some(HeaderValue::from_static("application/json")),
-            Self::Form => Some(HeaderValue::from_static("application/x-www-form-urlencoded")),
-            Self::None => None,
-        }
-    }
+/// A request's body and the type it has.
+type Written = (Bytes, Option<HeaderValue>);
+
+/// How much a call takes of each limit that holds for its endpoint.
+#[derive(Clone, Debug)]
+pub enum Cost {
+    /// Always as much; 0 takes nothing.
+    Fixed(u32),
+    /// What the program makes of the step's input.
+    By(Program),
 }
 
-/// A provider's own rule: what an answer means when `when` holds.
-#[derive(Clone, Debug)]
-pub struct Rule {
-    /// Whether the rule applies.
-    pub when: Program,
-    /// The class it gives; without one, the status decides.
-    pub class: Option<ErrorClass>,
-    /// Extracts the provider's code.
-    pub code: Option<Program>,
-    /// Extracts the provider's message.
-    pub message: Option<Program>,
+impl Default for Cost {
+    fn default() -> Self {
+        Self::Fixed(1)
+    }
 }
 
 /// One call an integration offers.
@@ -102,12 +110,22 @@ pub struct Endpoint {
     pub response: Option<Program>,
     /// The provider's rules, first match first.
     pub rules: Vec<Rule>,
+    /// What successful answers should look like.
+    pub schema: Option<ResponseSchema>,
+    /// The header that tells the provider the time left, in milliseconds.
+    pub deadline_header: Option<HeaderName>,
     /// What makes a resend harmless.
     pub resend: Resend,
     /// The header that carries the idempotency key.
     pub key_header: Option<HeaderName>,
     /// How long each part may take.
     pub timeouts: Timeouts,
+    /// How it is tried again: the integration's retries, with what the endpoint overrides.
+    pub retry: Arc<RetrySpec>,
+    /// How much a call takes of the limits.
+    pub cost: Cost,
+    /// The most redirects followed, to the same origin only; a further one is a refusal.
+    pub follow_redirects: u8,
 }
 
 /// A request as every attempt of a step sends it, but for credentials.
@@ -139,6 +157,11 @@ pub struct Answer<'a> {
 }
 
 impl Endpoint {
+    /// What a call of it keeps to the end, whatever is configured meanwhile.
+    pub fn call_rules(&self) -> CallRules {
+        CallRules { resend: self.resend, retry: Arc::clone(&self.retry) }
+    }
+
     /// Writes the request for a step's input; `key` goes into the key header, where there is one.
     ///
     /// # Errors
@@ -150,7 +173,7 @@ impl Endpoint {
         key: Option<&str>,
     ) -> Result<Materialised, Failure> {
         let mut headers = self.headers.clone();
-        let (path_and_query, body) = match &self.request {
+        let (path_and_query, (body, kind)) = match &self.request {
             None => (
                 self.path.fill(&[], &[]).map_err(|error| self.unmappable(&error))?,
                 self.pass_through(input)?,
@@ -165,13 +188,18 @@ impl Endpoint {
                 }
                 let path =
                     self.path.fill(&parts.path, &parts.query).map_err(|error| self.unmappable(&error))?;
-                (path, parts.body.map_or(Ok(Bytes::new()), |body| self.write_body(&body))?)
+                (path, parts.body.map_or(Ok((Bytes::new(), None)), |body| self.write_body(&body))?)
             }
         };
-        if !body.is_empty()
-            && let Some(kind) = self.body.content_type()
-        {
-            headers.entry(header::CONTENT_TYPE).or_insert(kind);
+        match kind {
+            // Only it knows its boundary.
+            Some(kind) if self.body == BodyKind::Multipart => {
+                headers.insert(header::CONTENT_TYPE, kind);
+            }
+            Some(kind) if !body.is_empty() => {
+                headers.entry(header::CONTENT_TYPE).or_insert(kind);
+            }
+            Some(_) | None => {}
         }
         if let (Some(name), Some(key)) = (&self.key_header, key) {
             let value = HeaderValue::from_str(key).map_err(|error| self.unmappable(&error))?;
@@ -180,17 +208,31 @@ impl Endpoint {
         Ok(Materialised { method: self.method.clone(), path_and_query, headers, body })
     }
 
-    fn pass_through(&self, input: &Json) -> Result<Bytes, Failure> {
+    fn pass_through(&self, input: &Json) -> Result<Written, Failure> {
         match self.body {
-            BodyKind::None => Ok(Bytes::new()),
-            BodyKind::Json | BodyKind::Form => self.write_body(input),
+            BodyKind::None => Ok((Bytes::new(), None)),
+            BodyKind::Json | BodyKind::Form | BodyKind::Multipart | BodyKind::Text => self.write_body(input),
         }
     }
 
-    fn write_body(&self, body: &Json) -> Result<Bytes, Failure> {
+    fn write_body(&self, body: &Json) -> Result<Written, Failure> {
+        let typed = |kind: &'static str| Some(HeaderValue::from_static(kind));
         match self.body {
-            BodyKind::Json => Ok(body.bytes().clone()),
-            BodyKind::Form => form::encode(body).map_err(|error| self.unmappable(&error)),
+            BodyKind::Json => Ok((body.bytes().clone(), typed("application/json"))),
+            BodyKind::Form => {
+                let form = form::encode(body).map_err(|error| self.unmappable(&error))?;
+                Ok((form, typed("application/x-www-form-urlencoded")))
+            }
+            BodyKind::Multipart => {
+                let (parts, boundary) = multipart::encode(body).map_err(|error| self.unmappable(&error))?;
+                let kind = HeaderValue::try_from(format!("multipart/form-data; boundary={boundary}"));
+                Ok((parts, Some(kind.map_err(|error| self.unmappable(&error))?)))
+            }
+            BodyKind::Text => {
+                let text: String = serde_json::from_str(body.as_str())
+                    .map_err(|_| self.unmappable(&"a text body is made from a string"))?;
+                Ok((Bytes::from(text), typed("text/plain; charset=utf-8")))
+            }
             BodyKind::None => Err(self.unmappable(&"the mapping yields a body, but the endpoint sends none")),
         }
     }
@@ -224,22 +266,57 @@ impl Endpoint {
             return Err(self.encoded(answer, success, coding, sanitiser));
         }
         if self.rules.is_empty() && self.response.is_none() && success {
+            self.hold(answer)?;
             return self.untouched(answer);
         }
         let input = Input::response(answer.status, answer.headers, answer.body);
-        // A rule that fails on an answer (`.body.error.code` of an HTML page) does not apply to it.
-        if let Some(rule) = self.rules.iter().find(|rule| rule.when.truth(&input).unwrap_or(false))
-            && (rule.class.is_some() || !success)
-        {
-            return Err(self.ruled(rule, answer, &input, sanitiser));
+        if let Ruling::Failure(failure) = self.rule(answer, &input, sanitiser) {
+            return Err(failure);
         }
-        if !success {
-            return Err(self.refused(answer, sanitiser));
-        }
+        self.hold(answer)?;
         let Some(program) = &self.response else { return self.untouched(answer) };
+        if let Some(kind) = self.unfit_type(answer, &input) {
+            return Err(self.unreadable(answer, "unexpected_content_type", &kind));
+        }
         program
             .value(&input, &Vars::default())
             .map_err(|error| self.unreadable(answer, "response_mapping_failed", &error))
+    }
+
+    /// Where a successful answer breaks its schema. What comes of it is [`SchemaMode`]'s; [`Self::interpret`] fails
+    /// one under `enforce` itself.
+    pub fn breach(&self, answer: &Answer<'_>) -> Option<(SchemaMode, Breach)> {
+        let schema = self.schema.as_ref()?;
+        schema.check(answer.body).err().map(|breach| (schema.mode(), breach))
+    }
+
+    fn hold(&self, answer: &Answer<'_>) -> Result<(), Failure> {
+        if !self.schema.as_ref().is_some_and(|schema| schema.mode() == SchemaMode::Enforce) {
+            return Ok(());
+        }
+        match self.breach(answer) {
+            Some((_, breach)) => Err(self.unreadable(answer, SCHEMA_VIOLATED, &breach)),
+            None => Ok(()),
+        }
+    }
+
+    /// A page for people where a document is mapped, or JSON that is none: a proxy's answer, not the provider's.
+    fn unfit_type(&self, answer: &Answer<'_>, input: &Input) -> Option<&'static str> {
+        let media = |headers: &HeaderMap, name| {
+            let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            text.to_ascii_lowercase()
+        };
+        let kind = media(answer.headers, header::CONTENT_TYPE);
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let asked = media(&self.headers, header::ACCEPT);
+        if kind == "text/html" && !asked.contains("html") {
+            return Some(
+                "the answer is an HTML page; write headers = { Accept = \"text/html\" } if that is meant",
+            );
+        }
+        let json = kind == "application/json" || kind.ends_with("+json");
+        (json && input.is_unread(answer.body))
+            .then_some("the answer says that it is JSON, and is not, or is nested too deep")
     }
 
     fn untouched(&self, answer: &Answer<'_>) -> Result<Json, Failure> {
@@ -251,32 +328,18 @@ impl Endpoint {
 
     /// The failure that the status alone makes of an answer.
     fn refused(&self, answer: &Answer<'_>, sanitiser: &Sanitiser) -> Failure {
-        let wait = retry::retry_after(answer.headers, answer.at);
+        self.refused_with(answer, retry::retry_after(answer.headers, answer.at), sanitiser)
+    }
+
+    fn refused_with(&self, answer: &Answer<'_>, wait: Option<Duration>, sanitiser: &Sanitiser) -> Failure {
         let class =
             classify::answered(self.resend.safety(), answer.status, wait.is_some(), answer.resends_key)
                 .unwrap_or(ErrorClass::InvalidResponse);
+        let wait = wait.or_else(|| self.reset(class, answer.headers, answer.at));
         let message = message::of(answer, sanitiser);
         Failure::new(class, format!("http_{}", answer.status), message)
             .status(Some(answer.status))
             .retry_after(wait)
-    }
-
-    fn ruled(&self, rule: &Rule, answer: &Answer<'_>, input: &Input, sanitiser: &Sanitiser) -> Failure {
-        let mut failure = self.refused(answer, sanitiser);
-        if let Some(class) = rule.class {
-            failure.class = class;
-            failure.ruled = true;
-        }
-        let extract = |program: &Option<Program>| {
-            program.as_ref().and_then(|program| program.text(input).ok().flatten())
-        };
-        if let Some(code) = extract(&rule.code).and_then(|code| message::stable_code(&code)) {
-            failure.code = code.into();
-        }
-        if let Some(text) = extract(&rule.message) {
-            failure.message = sanitiser.text(&text, message::MAX_MESSAGE).into();
-        }
-        failure
     }
 
     /// Only `identity` is asked for; what comes otherwise cannot be read.
@@ -323,7 +386,16 @@ impl Endpoint {
             Some(503) if wait.is_some() => by_status(503),
             Some(_) | None => classify::broken(self.resend.safety(), reason, phase),
         };
+        let reset = || head.and_then(|(_, headers, at)| self.reset(class, headers, at));
+        let wait = wait.or_else(reset);
         Failure::new(class, reason.as_str(), message).because(reason).status(status).retry_after(wait)
+    }
+
+    /// When a used-up budget is full again, by the headers that the retries name. They come with other answers too,
+    /// and mean no wait there.
+    fn reset(&self, class: ErrorClass, headers: &HeaderMap, at: Wall) -> Option<Duration> {
+        let used_up = class == ErrorClass::RateLimited;
+        used_up.then(|| retry::wait_named(headers, &self.retry.reset_headers, at)).flatten()
     }
 }
 

@@ -14,10 +14,39 @@ use crate::failure::{ErrorClass, Failure};
 use crate::name::{RunId, StepName};
 use crate::time::Mono;
 
-/// The key that every attempt of one step sends: `cw_` and 32 hexadecimal digits, derived from run and step.
-pub fn outward_key(run: &RunId, step: &StepName) -> String {
-    let digest =
-        Sha256::new().chain_update(run.as_str()).chain_update(b"/").chain_update(step.as_str()).finalize();
+/// Which call of a step: each has a key of its own, since each is another request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// To the provider that the step names.
+    #[default]
+    Primary,
+    /// To the n-th provider, from 0, that stands in for it.
+    Alternate(usize),
+    /// To take it back.
+    Undo,
+}
+
+impl Role {
+    /// The word used in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Alternate(_) => "alternate",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// The key that every attempt of one call sends: `cw_` and 32 hexadecimal digits, derived from run, step and role. No
+/// step's name has a slash, so that no two calls of a run have the same.
+pub fn outward_key(run: &RunId, step: &StepName, role: Role) -> String {
+    let digest = Sha256::new().chain_update(run.as_str()).chain_update(b"/").chain_update(step.as_str());
+    let digest = match role {
+        Role::Primary => digest,
+        Role::Alternate(number) => digest.chain_update(format!("/alternate/{number}")),
+        Role::Undo => digest.chain_update(b"/undo"),
+    };
+    let digest = digest.finalize();
     let mut key = String::with_capacity(35);
     key.push_str("cw_");
     for byte in digest.iter().take(16) {
@@ -50,6 +79,12 @@ impl Resend {
             (Self::Key { retention }, Some(first)) => now.since(first) < retention,
             (Self::Never, Some(_)) => false,
         }
+    }
+
+    /// Whether a request that breaks after it was sent leaves a doubt that nothing can settle: it must not meet a
+    /// connection that the provider may have closed meanwhile.
+    pub const fn needs_recent_connection(self) -> bool {
+        matches!(self, Self::Never)
     }
 
     /// Whether the endpoint may change something.
@@ -112,14 +147,24 @@ mod tests {
     }
 
     #[test]
-    fn the_key_depends_on_run_and_step_alone() {
-        let step = |name: &str| StepName::new(name).unwrap();
-        let key = outward_key(&RunId::new("run_1"), &step("charge"));
+    fn the_key_depends_on_run_step_and_role_alone() {
+        let key =
+            |run: &str, step: &str, role| outward_key(&RunId::new(run), &StepName::new(step).unwrap(), role);
+        let charge = key("run_1", "charge", Role::Primary);
         // printf 'run_1/charge' | sha256sum
-        assert_eq!(key, "cw_908c35832bcededb8a97ec43b03a8290");
-        assert_eq!(key, outward_key(&RunId::new("run_1"), &step("charge")));
-        assert_ne!(key, outward_key(&RunId::new("run_2"), &step("charge")));
-        assert_ne!(key, outward_key(&RunId::new("run_1"), &step("refund")));
+        assert_eq!(charge, "cw_908c35832bcededb8a97ec43b03a8290");
+        assert_eq!(charge, key("run_1", "charge", Role::Primary));
+        let others = [
+            key("run_2", "charge", Role::Primary),
+            key("run_1", "refund", Role::Primary),
+            key("run_1", "charge", Role::Undo),
+            key("run_1", "charge", Role::Alternate(0)),
+            key("run_1", "charge", Role::Alternate(1)),
+        ];
+        for (n, other) in others.iter().enumerate() {
+            assert_ne!(&charge, other);
+            assert!(!others[..n].contains(other));
+        }
     }
 
     #[test]

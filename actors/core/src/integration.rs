@@ -19,74 +19,105 @@
 //!
 //! Effects are polled out ([`Integration::poll`]); time comes in with every event, and [`Integration::advance`] does
 //! what has become due. Timers only wake: nothing here depends on being called in time, only on being told the time.
+//! The work of one event does not grow with the queue, but for what concerns everyone in it: a breaker that opens, a
+//! 429, new settings.
 //!
 //! # After a restart
 //!
 //! The actor that holds this value may have to rebuild it. Attempts of its former life are still out and are
 //! [adopted](Integration::adopt): they hold a pool permit, their result answers their call, and nothing else.
+//!
+//! # The parts
+//!
+//! `call` (the words), `admission` (in: breaker, limits, pool, queue), `finishing` (out: what is given back, and what becomes of the call), `retrying` (a retry or the end),
+//! `holding` (429s) with `patience` (how long), `reconfigure` (new settings), `probing` (calls of its own), `refusal` (what is told), `view`.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
-use crate::breaker::{Breaker, BreakerSpec, Mode, Permit, Refusal, State, Tally};
+use crate::breaker::{Breaker, BreakerSpec, Mode, ModeChange, Permit, ProbeSpec, State, Tally};
+use crate::bulkhead::queue::Queue;
 use crate::bulkhead::{Bulkhead, PoolSpec};
-use crate::classify::{self, Cut, Phase};
-use crate::failure::{ErrorClass, Failure, Reason};
-use crate::idempotency::{Doubt, Resend};
-use crate::limits::{LimitSpec, Limits, Taken};
-use crate::retry::{self, Asked, Decision, Jitter, RetrySpec, Why};
+use crate::failure::{ErrorClass, Failure};
+use crate::idempotency::Doubt;
+use crate::limits::{Demand, DrainScope, Groups, LimitSpec, Limits, Taken};
+use crate::priority::Priority;
+use crate::retry::{Charge, Jitter, RetryBudget, RetrySpec};
 use crate::time::{Mono, Now};
 
+mod admission;
 mod call;
 #[cfg(test)]
 mod examples;
+mod finishing;
+mod holding;
+mod patience;
+mod probing;
+mod reconfigure;
+mod refusal;
 mod retrying;
 #[cfg(test)]
 mod simulation;
 mod view;
 
-pub use call::{AttemptEnd, AttemptId, Call, CallEnd, CallId, Disposition, Effect, Send};
+pub use call::{
+    AttemptEnd, AttemptId, Call, CallEnd, CallId, CallRules, Disposition, Effect, LimitWait, Probe, Send,
+};
+use patience::Patience;
+use probing::Prober;
+pub use retrying::RETRY_BUDGET_EXHAUSTED;
 pub use view::View;
+
+/// What a restart keeps of an integration.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Who rules the breaker.
+    pub mode: Mode,
+    /// Drains and quotas.
+    pub limits: crate::limits::Kept,
+}
 
 /// What an integration's decisions are made from.
 #[derive(Clone, Debug)]
 pub struct IntegrationSpec {
     /// When to stop calling.
     pub breaker: BreakerSpec,
-    /// How to try again.
+    /// How to try again; of it, what concerns all calls together. The rest comes with each call.
     pub retry: RetrySpec,
     /// How many at once.
     pub pool: PoolSpec,
     /// How many per time.
     pub limits: Vec<LimitSpec>,
-    /// Per endpoint, by index: what makes a resend harmless.
-    pub endpoints: Vec<Resend>,
 }
 
 /// The decisions of one integration; `T` is what a successful attempt yields.
 pub struct Integration<T> {
-    spec: IntegrationSpec,
+    limit_specs: Vec<LimitSpec>,
     breaker: Breaker,
     limits: Limits,
-    pool: Bulkhead<CallId>,
+    pool: Bulkhead,
+    max_wait: Duration,
+    queue: Queue<CallId>,
+    budget: RetryBudget,
+    patience: Patience,
     jitter: Jitter,
     calls: HashMap<CallId, Progress>,
     attempts: HashMap<AttemptId, CallId>,
     /// One entry for each call that waits or backs off: when to look at it again.
     timers: BTreeSet<(Mono, CallId)>,
-    /// When the head of the queue can have its tokens.
-    tokens_at: Option<Mono>,
-    /// Episodes of 429 in a row, for the backoff of the whole integration where they name no wait.
-    rate_limited: u32,
-    /// When the last of them began.
-    parked_at: Option<Mono>,
+    /// The breaker has opened, and those who wait have not been told yet.
+    opened: bool,
     next_attempt: u64,
+    prober: Prober,
     effects: VecDeque<Effect<T>>,
 }
 
 /// Where a call stands.
 struct Progress {
-    endpoint: usize,
+    id: CallId,
+    rules: CallRules,
+    demand: Demand,
+    priority: Priority,
     deadline: Mono,
     state: Standing,
     attempts: u32,
@@ -99,14 +130,21 @@ struct Progress {
     doubtful: Option<Failure>,
     /// When to look at it again, while it waits or backs off.
     wake: Option<Mono>,
-    /// The caller left, or the call is of a former life: no retry.
+    /// What its retry has taken of the budget, until that has ended.
+    charge: Option<Charge>,
+    /// The caller left, or the call is of a former life, or a probe: no retry.
     last_attempt: bool,
+    /// It began under other settings: what its answer tells of limits may mean others.
+    foreign: bool,
 }
 
 impl Progress {
-    fn new(call: &Call) -> Self {
+    fn new(call: Call) -> Self {
         Self {
-            endpoint: call.endpoint,
+            id: call.id,
+            rules: call.rules,
+            demand: call.demand,
+            priority: call.priority,
             deadline: call.deadline,
             state: Standing::Waiting,
             attempts: 0,
@@ -115,236 +153,81 @@ impl Progress {
             doubt: Doubt::default(),
             doubtful: None,
             wake: None,
-            last_attempt: false,
+            charge: None,
+            last_attempt: call.id.is_probe(),
+            foreign: false,
         }
     }
 }
 
 enum Standing {
     Waiting,
-    /// Without what it holds for an attempt of a former life.
-    InFlight(Option<Held>),
+    InFlight(AttemptId, Held),
     BackingOff,
 }
 
 /// What an attempt holds beside its pool permit.
 struct Held {
-    permit: Permit,
+    /// None for an attempt of a former life: it tells the breaker nothing.
+    permit: Option<Permit>,
     tokens: Taken,
 }
 
 impl<T> Integration<T> {
     /// An integration that has not been called yet. `seed` feeds the jitter.
-    pub fn new(spec: IntegrationSpec, now: Mono, seed: u64) -> Self {
+    pub fn new(spec: IntegrationSpec, groups: &Groups, now: Now, seed: u64) -> Self {
         let breaker = Breaker::new(spec.breaker.clone());
-        Self::with_breaker(spec, breaker, now, seed, 0)
+        let limits = Limits::new(spec.limits.clone(), groups, now);
+        Self::of(spec, breaker, limits, seed, 0)
     }
 
-    /// The same integration after its state was lost: a manual breaker mode is kept, else it begins half-open; its
-    /// budgets begin empty and stay so until `parked_until`. Attempts are named from `next_attempt` on.
+    /// The same integration after its state was lost: a manual breaker mode is kept, else it begins half-open; of its
+    /// budgets the drains and quotas that `kept` tells go on, and the others begin empty. Attempts are named from
+    /// `next_attempt` on.
     pub fn restarted(
         spec: IntegrationSpec,
-        now: Mono,
+        groups: &Groups,
+        now: Now,
         seed: u64,
-        mode: Mode,
-        parked_until: Option<Mono>,
+        kept: &Kept,
         next_attempt: u64,
     ) -> Self {
-        let breaker = Breaker::resumed(spec.breaker.clone(), now, mode);
-        let mut integration = Self::with_breaker(spec, breaker, now, seed, next_attempt);
-        integration.limits.park_until(now, parked_until.unwrap_or(now).max(now));
-        integration
+        let breaker = Breaker::resumed(spec.breaker.clone(), now.mono, kept.mode.clone());
+        let limits = Limits::restarted(spec.limits.clone(), groups, now, &kept.limits);
+        Self::of(spec, breaker, limits, seed, next_attempt)
     }
 
-    fn with_breaker(
-        spec: IntegrationSpec,
-        breaker: Breaker,
-        now: Mono,
-        seed: u64,
-        next_attempt: u64,
-    ) -> Self {
+    fn of(spec: IntegrationSpec, breaker: Breaker, limits: Limits, seed: u64, next_attempt: u64) -> Self {
         Self {
-            limits: Limits::new(spec.limits.clone(), now),
-            pool: Bulkhead::new(&spec.pool),
-            spec,
             breaker,
+            limits,
+            pool: Bulkhead::new(&spec.pool),
+            queue: Queue::new(spec.pool.max_queue(), spec.pool.max_wait),
+            max_wait: spec.pool.max_wait,
+            budget: RetryBudget::new(spec.retry.budget, spec.retry.budget_min),
+            patience: Patience::default(),
+            limit_specs: spec.limits,
             jitter: Jitter::seeded(seed),
             calls: HashMap::new(),
             attempts: HashMap::new(),
             timers: BTreeSet::new(),
-            tokens_at: None,
-            rate_limited: 0,
-            parked_at: None,
+            opened: false,
             next_attempt,
+            prober: Prober::default(),
             effects: VecDeque::new(),
         }
     }
 
     /// Takes over an attempt that a former life of this integration has started.
-    pub fn adopt(&mut self, call: Call, attempt: AttemptId, attempts: u32, doubt: Doubt) {
+    pub fn adopt(&mut self, now: Now, call: Call, attempt: AttemptId, attempts: u32, doubt: Doubt) {
         self.pool.take();
+        self.prober.adopt(call.id);
         self.attempts.insert(attempt, call.id);
-        let state = Standing::InFlight(None);
-        self.calls
-            .insert(call.id, Progress { state, attempts, doubt, last_attempt: true, ..Progress::new(&call) });
-    }
-
-    /// Takes a call in: it is sent, made to wait, or answered at once.
-    pub fn admit(&mut self, now: Mono, call: Call) {
-        self.calls.insert(call.id, Progress::new(&call));
-        self.enter(now, call.id);
-    }
-
-    /// Lets a call, new or back from its backoff, pass breaker, limits and pool.
-    fn enter(&mut self, now: Mono, id: CallId) {
-        let Some(deadline) = self.calls.get(&id).map(|progress| progress.deadline) else { return };
-        if deadline <= now {
-            return self.refuse(id, deadline_exceeded());
-        }
-        if let Err(refusal) = self.breaker.would_admit(now) {
-            return self.refuse(id, breaker_open(&refusal));
-        }
-        let wait = self.limits.ready_in(now, u32::try_from(self.pool.queued()).unwrap_or(u32::MAX));
-        if wait >= deadline.since(now) || wait > self.spec.retry.max_retry_after {
-            return self.refuse(id, throttled(wait));
-        }
-        if !self.pool.join(id, now) && !self.pass_an_empty_queue(now, id) {
-            return self.refuse(id, overloaded("the admission queue is full", self.pool.max_wait()));
-        }
-        self.pump(now);
-        if matches!(self.calls.get(&id), Some(Progress { state: Standing::Waiting, .. })) {
-            self.wake_at(id, deadline);
-        }
-    }
-
-    /// With `max_queue = 0` nobody may wait, but a call that can start at once may do so.
-    fn pass_an_empty_queue(&mut self, now: Mono, id: CallId) -> bool {
-        if self.pool.queued() > 0 || !self.pool.has_room() || !self.may_be_sent(now, id) {
-            return false;
-        }
-        let Ok(tokens) = self.limits.take(now) else { return false };
-        self.start(now, id, now, tokens);
-        true
-    }
-
-    /// Starts what can start, in the queue's order.
-    fn pump(&mut self, now: Mono) {
-        self.tokens_at = None;
-        while let Some((id, since)) = self.pool.head() {
-            if self.calls.get(&id).is_none_or(|progress| progress.deadline <= now) {
-                self.wait_is_over(now, id);
-                continue;
-            }
-            if !self.may_be_sent(now, id) {
-                self.pool.pop();
-                self.refuse(id, key_forgotten());
-                continue;
-            }
-            if let Err(refusal) = self.breaker.would_admit(now) {
-                self.pool.pop();
-                self.refuse(id, breaker_open(&refusal));
-                continue;
-            }
-            if !self.pool.has_room() {
-                return self.pool.head_waits_for_permit(now, true);
-            }
-            match self.limits.take(now) {
-                Ok(tokens) => {
-                    self.pool.pop();
-                    self.start(now, id, since, tokens);
-                }
-                Err(wait) => {
-                    self.tokens_at = Some(now + wait.ready_in);
-                    return self.pool.head_waits_for_permit(now, false);
-                }
-            }
-        }
-        self.pool.head_waits_for_permit(now, false);
-    }
-
-    /// Takes the pool's and, last, the breaker's permit, and sends.
-    fn start(&mut self, now: Mono, id: CallId, since: Mono, tokens: Taken) {
-        let permit = match self.breaker.admit(now) {
-            Ok(permit) => permit,
-            Err(refusal) => {
-                self.limits.give_back(tokens);
-                return self.refuse(id, breaker_open(&refusal));
-            }
-        };
-        self.note_transitions();
-        let attempt = AttemptId(self.next_attempt);
-        self.next_attempt += 1;
-        let Some(progress) = self.calls.get_mut(&id) else {
-            self.limits.give_back(tokens);
-            return self.breaker.release(permit);
-        };
-        if let Some(at) = progress.wake.take() {
-            self.timers.remove(&(at, id));
-        }
-        self.pool.take();
-        progress.state = Standing::InFlight(Some(Held { permit, tokens }));
-        progress.attempts += 1;
-        progress.started = now;
-        self.attempts.insert(attempt, id);
-        self.effects.push_back(Effect::Send(Send {
-            call: id,
-            attempt,
-            number: progress.attempts,
-            resends: progress.first_sent.is_some(),
-            queued: now.since(since),
-        }));
-    }
-
-    /// Takes the end of an attempt: gives back what it held, and answers its call or has it tried again.
-    pub fn finished(&mut self, now: Mono, attempt: AttemptId, end: AttemptEnd<T>) -> Disposition {
-        let Some(id) = self.attempts.remove(&attempt) else { return Disposition::Ignored };
-        self.pool.give_back();
-        let Some(progress) = self.calls.get_mut(&id) else { return Disposition::Ignored };
-        let held = match std::mem::replace(&mut progress.state, Standing::BackingOff) {
-            Standing::InFlight(held) => held,
-            Standing::Waiting | Standing::BackingOff => None,
-        };
-        if end.phase == Phase::Sent {
-            progress.first_sent.get_or_insert(progress.started);
-        }
-        if let Some(Held { permit, tokens }) = held {
-            if end.phase == Phase::NotSent {
-                self.limits.give_back(tokens);
-            }
-            self.tell_breaker(now, permit, end.result.as_ref().err(), end.cut);
-            self.note_transitions();
-        }
-        let disposition = match end.result {
-            Ok(result) => {
-                self.rate_limited = 0;
-                self.answer(id, CallEnd::Succeeded(result));
-                Disposition::Succeeded
-            }
-            Err(failure) => self.attempt_failed(now, id, failure, end.cut),
-        };
-        if self.breaker.state(now) == State::Open {
-            self.end_backoffs_that_cannot_help(now);
-        }
-        self.pump(now);
-        disposition
-    }
-
-    /// Hands the breaker's permit back: with what it tells of the provider, or unused where it tells nothing.
-    fn tell_breaker(&mut self, now: Mono, permit: Permit, failure: Option<&Failure>, cut: Option<Cut>) {
-        let ours =
-            |failure: &Failure| failure.class == ErrorClass::Internal || failure.reason == Reason::Lost;
-        if cut.is_some() || failure.is_some_and(ours) {
-            return self.breaker.release(permit);
-        }
-        let tally = failure.map_or(Tally::Success, |failure| classify::tally(failure, cut));
-        self.breaker.record(now, permit, tally);
-    }
-
-    /// The gate of every resend: a call in doubt is sent again only while its provider still knows the key.
-    fn may_be_sent(&self, at: Mono, id: CallId) -> bool {
-        self.calls.get(&id).is_none_or(|progress| {
-            !progress.doubt.exists() || self.resend(progress.endpoint).allows(progress.first_sent, at)
-        })
+        let tokens = self.limits.adopt(now, &call.demand);
+        let state = Standing::InFlight(attempt, Held { permit: None, tokens });
+        let progress =
+            Progress { state, attempts, doubt, last_attempt: true, foreign: true, ..Progress::new(call) };
+        self.calls.insert(progress.id, progress);
     }
 
     /// An attempt says that the deadline has passed while its request, which may act, is out.
@@ -355,40 +238,53 @@ impl<T> Integration<T> {
     }
 
     /// The caller has left: what is not out is answered at once, what is out is asked to stop.
-    pub fn cancel(&mut self, now: Mono, id: CallId) {
+    pub fn cancel(&mut self, now: Now, id: CallId) {
         let Some(progress) = self.calls.get_mut(&id) else { return };
         progress.last_attempt = true;
         match progress.state {
-            Standing::InFlight(_) => {
-                let out = self.attempts.iter().find(|(_, call)| **call == id).map(|(attempt, _)| *attempt);
-                self.effects.extend(out.map(Effect::Stop));
-            }
+            Standing::InFlight(attempt, _) => self.effects.push_back(Effect::Stop(attempt)),
             Standing::Waiting | Standing::BackingOff => {
-                self.pool.leave(id);
-                self.caller_left(id);
+                self.caller_left(now.mono, id);
                 self.pump(now);
             }
         }
     }
 
     /// Does what has become due.
-    pub fn advance(&mut self, now: Mono) {
-        self.breaker.advance(now);
+    pub fn advance(&mut self, now: Now) {
+        self.breaker.advance(now.mono);
         self.note_transitions();
-        while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
+        while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now.mono) {
             self.timers.remove(&(at, id));
             let Some(progress) = self.calls.get_mut(&id) else { continue };
             progress.wake = None;
             match progress.state {
-                Standing::Waiting => self.wait_is_over(now, id),
-                Standing::BackingOff => self.backoff_is_over(now, id),
-                Standing::InFlight(_) => {}
+                Standing::Waiting if progress.deadline <= now.mono => self.wait_is_over(now, id),
+                Standing::Waiting => {
+                    let deadline = progress.deadline;
+                    self.queue.put_back(id, now.mono);
+                    self.wake_at(id, deadline);
+                }
+                Standing::BackingOff => {
+                    // Those whose time has come before have gone, as far as they can.
+                    self.pump(now);
+                    self.backoff_is_over(now, id);
+                }
+                Standing::InFlight(..) => {}
             }
         }
-        while self.pool.head_expires().is_some_and(|at| at <= now) {
-            if let Some((id, _)) = self.pool.pop() {
-                self.refuse(id, overloaded("no permit of the pool came free in time", self.pool.max_wait()));
-            }
+        while let Some(id) = self.queue.expired(now.mono) {
+            let failure = refusal::overloaded("no permit of the pool came free in time", self.max_wait);
+            self.fail(now.mono, id, failure);
+        }
+        self.pump(now);
+        self.probe(now.mono);
+    }
+
+    /// Something came free in a group of limits that other integrations share: those who wait for it are tried.
+    pub fn group_released(&mut self, now: Now) {
+        for (index, _) in self.limit_specs.iter().enumerate().filter(|(_, limit)| limit.group.is_some()) {
+            self.queue.released_limit(index, now.mono);
         }
         self.pump(now);
     }
@@ -396,21 +292,21 @@ impl<T> Integration<T> {
     /// When [`Self::advance`] is next needed; `None` while nothing waits.
     pub fn next_deadline(&self) -> Option<Mono> {
         let timer = self.timers.first().map(|(at, _)| *at);
-        let head = self.pool.head().and(self.tokens_at);
-        [timer, head, self.pool.head_expires(), self.breaker.next_deadline()].into_iter().flatten().min()
+        let breaker = [self.breaker.next_deadline(), self.probe_at()];
+        [timer, self.queue.next_expiry()].into_iter().chain(breaker).flatten().min()
     }
 
-    /// Opens the breaker by hand, until it is reset or for as long as said.
-    pub fn trip(&mut self, now: Now, reason: String, lasting: Option<Duration>) {
-        self.breaker.trip(now, reason, lasting);
+    /// Sets the breaker's mode, until another command or for as long as said.
+    pub fn set_mode(&mut self, now: Now, change: ModeChange) {
+        self.breaker.set_mode(now, change);
         self.note_transitions();
-        self.end_backoffs_that_cannot_help(now.mono);
-        self.pump(now.mono);
+        self.end_probe(now);
+        self.pump(now);
     }
 
     /// Puts the breaker back to automatic, closed, with an empty window.
-    pub fn reset(&mut self, now: Mono) {
-        self.breaker.reset(now);
+    pub fn reset(&mut self, now: Now) {
+        self.breaker.reset(now.mono);
         self.note_transitions();
         self.pump(now);
     }
@@ -420,39 +316,11 @@ impl<T> Integration<T> {
         self.effects.pop_front()
     }
 
-    /// How the endpoint's requests may be repeated.
-    pub fn resend(&self, endpoint: usize) -> Resend {
-        self.spec.endpoints.get(endpoint).copied().unwrap_or(Resend::Never)
-    }
-
     fn note_transitions(&mut self) {
         while let Some(transition) = self.breaker.take_transition() {
+            self.opened |= matches!(transition.to, State::Open | State::ForcedOpen);
             self.effects.push_back(Effect::Transition(transition));
         }
-    }
-
-    /// Ends a call without a result: failed, or unknown if an earlier attempt is in doubt. What is told then is the
-    /// reason for the doubt, and what ended the call after it.
-    fn fail(&mut self, id: CallId, failure: Failure) -> Disposition {
-        let in_doubt = self.calls.get_mut(&id).filter(|progress| progress.doubt.exists());
-        let Some(progress) = in_doubt else {
-            self.answer(id, CallEnd::Failed(failure));
-            return Disposition::Failed;
-        };
-        let told = match progress.doubtful.take() {
-            Some(reason) if failure.class != ErrorClass::Ambiguous => {
-                let message = format!("{}; then {}: {}", reason.message, failure.code, failure.message);
-                Failure { message: message.into(), retry_after: failure.retry_after, ..reason }
-            }
-            Some(_) | None => failure,
-        };
-        self.answer(id, CallEnd::Unknown(told));
-        Disposition::Unknown
-    }
-
-    /// Ends a call that is not allowed to start.
-    fn refuse(&mut self, id: CallId, failure: Failure) {
-        self.fail(id, failure);
     }
 
     /// Sets the one timer of a call that waits or backs off.
@@ -465,43 +333,19 @@ impl<T> Integration<T> {
         }
     }
 
-    fn answer(&mut self, id: CallId, end: CallEnd<T>) {
-        if let Some(progress) = self.calls.remove(&id) {
-            if let Some(at) = progress.wake {
-                self.timers.remove(&(at, id));
-            }
-            self.effects.push_back(Effect::Answer { call: id, end, attempts: progress.attempts });
+    fn answer(&mut self, now: Mono, id: CallId, end: CallEnd<T>) {
+        let Some(progress) = self.calls.remove(&id) else { return };
+        if let Some(at) = progress.wake {
+            self.timers.remove(&(at, id));
         }
+        if matches!(progress.state, Standing::Waiting) {
+            self.queue.leave(id, now);
+        }
+        // A retry that was decided and is not made.
+        if let Some(charge) = progress.charge {
+            self.budget.give_back(charge);
+        }
+        self.prober.ended(id, &end, self.breaker.spec().open_for);
+        self.effects.push_back(Effect::Answer { call: id, end, attempts: progress.attempts });
     }
-}
-
-fn deadline_exceeded() -> Failure {
-    Failure::new(
-        ErrorClass::Deadline,
-        "deadline_exceeded",
-        "the deadline passed before an attempt could start",
-    )
-}
-
-fn breaker_open(refusal: &Refusal) -> Failure {
-    let message = match refusal.state {
-        State::ForcedOpen => "an operator has opened the circuit breaker",
-        State::HalfOpen => "the circuit breaker is half-open and all its trial calls are out",
-        State::Open | State::Closed => "the circuit breaker is open",
-    };
-    Failure::new(ErrorClass::BreakerOpen, "breaker_open", message).retry_after(refusal.retry_after)
-}
-
-fn key_forgotten() -> Failure {
-    let message = "the provider no longer knows the key of the first attempt, so it is not sent again";
-    Failure::new(ErrorClass::Ambiguous, "key_forgotten", message)
-}
-
-fn throttled(wait: Duration) -> Failure {
-    let message = "the rate budget has no token in the time left";
-    Failure::new(ErrorClass::Throttled, "throttled", message).retry_after(Some(wait))
-}
-
-fn overloaded(message: &'static str, wait: Duration) -> Failure {
-    Failure::new(ErrorClass::Overloaded, "overloaded", message).retry_after(Some(wait))
 }

@@ -8,14 +8,16 @@
 //!
 //! - [`time`], [`name`], [`json`], [`failure`], [`priority`]: the words the others speak in;
 //! - [`window`], [`breaker`], [`limits`], [`bulkhead`], [`retry`]: one protection each;
-//! - [`classify`], [`idempotency`]: what happened, and whether it may be sent again;
+//! - [`classify`], [`idempotency`], [`again`], [`credential`]: what happened, and whether it may be sent again;
 //! - [`integration`]: composes these for the calls of one external system;
 //! - [`mapping`], [`endpoint`], [`sanitise`]: bytes in, bytes out;
-//! - [`operation`]: the run of a business operation.
+//! - [`operation`]: the run of a business operation; [`stale`]: the last good results it may fall back on.
 
+pub mod again;
 pub mod breaker;
 pub mod bulkhead;
 pub mod classify;
+pub mod credential;
 pub mod endpoint;
 pub mod failure;
 pub mod idempotency;
@@ -28,5 +30,6 @@ pub mod operation;
 pub mod priority;
 pub mod retry;
 pub mod sanitise;
+pub mod stale;
 pub mod time;
 pub mod window;

@@ -16,16 +16,22 @@
 //! `plan` (how is it carried out?), `library` (what does that need?), `native` (what does it run in?); then `read`,
 //! `input`, `write`, `request`, `error`.
 
+#[cfg(test)]
+mod bounds;
 mod check;
 mod error;
 mod functions;
+mod helpers;
 mod input;
 mod library;
 mod native;
 mod plan;
 mod read;
+mod regex;
 mod request;
+mod rewrite;
 mod tree;
+mod work;
 mod write;
 
 use std::fmt;
@@ -192,6 +198,7 @@ fn fault(stopped: Stopped, messages: &[String]) -> Fault {
         Stopped::NoValue => Fault::NoValue,
         Stopped::ManyValues => Fault::ManyValues,
         Stopped::TooManySteps => Fault::TooManySteps,
+        Stopped::TooMuchWork => Fault::TooMuchWork,
         Stopped::Raised(error) => error::raised(error, messages),
         Stopped::Panicked => Fault::Panicked,
     }

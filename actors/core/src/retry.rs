@@ -3,18 +3,22 @@
 //! A retry must be worth it: only a failure that may pass is tried again ([`decide`]), only where it does no harm
 //! ([`Asked::may_resend`]), only so often, and only if the wait fits. The provider's word on the wait rules
 //! ([`retry_after`]); without one the wait grows from retry to retry ([`backoff`]). Every wait is spread at random,
-//! and only upward ([`Jitter`]). What cannot be in time is given up at once, with the wait told, so that the caller
-//! can use the time left.
+//! and only upward ([`Jitter`]). All of an integration's retries together are bounded by a share of its first attempts
+//! ([`RetryBudget`]), so that they never make much of a provider's trouble. What cannot be in time is given up at once, with the wait told, so that the caller
+//! can use the time left; queued work, which has time, waits instead ([`queued`]).
 
 pub mod backoff;
+mod budget;
 mod header;
 mod jitter;
+pub mod queued;
 
 use std::time::Duration;
 
 use http::HeaderName;
 
-pub use self::header::{LONGEST_RETRY_AFTER, retry_after};
+pub use self::budget::{Charge, RetryBudget};
+pub use self::header::{LONGEST_RETRY_AFTER, retry_after, wait_named};
 pub use self::jitter::Jitter;
 use crate::failure::ErrorClass;
 use crate::limits::ResetForm;
@@ -177,7 +181,7 @@ pub enum Why {
 ///
 /// The provider's wait takes the place of our own, whether longer or shorter: it knows best.
 pub fn decide(spec: &RetrySpec, asked: &Asked, jitter_unit: f64) -> Decision {
-    if !is_retryable(asked) {
+    if !is_retryable(asked.class, asked.may_resend) {
         return Decision::GiveUp(Why::NotRetryable);
     }
     if asked.retry_number > spec.max_retries {
@@ -189,6 +193,7 @@ pub fn decide(spec: &RetrySpec, asked: &Asked, jitter_unit: f64) -> Decision {
         None if asked.class == ErrorClass::RateLimited => {
             backoff::rate_limit_delay(spec, asked.retry_number, jitter_unit)
         }
+        None if goes_at_once(spec, asked) => Duration::ZERO,
         None => backoff::delay(spec, asked.retry_number, jitter_unit),
     };
     if asked.time_left.is_some_and(|left| wait >= left) {
@@ -197,10 +202,15 @@ pub fn decide(spec: &RetrySpec, asked: &Asked, jitter_unit: f64) -> Decision {
     Decision::Retry(wait)
 }
 
-const fn is_retryable(asked: &Asked) -> bool {
-    match asked.class {
+/// Whether it is the first retry of a failure that a second look may not see again, and such go without a wait.
+fn goes_at_once(spec: &RetrySpec, asked: &Asked) -> bool {
+    spec.first_retry_immediately && asked.retry_number == 1 && asked.class == ErrorClass::Transient
+}
+
+const fn is_retryable(class: ErrorClass, may_resend: bool) -> bool {
+    match class {
         ErrorClass::Transient | ErrorClass::RateLimited => true,
-        ErrorClass::Ambiguous => asked.may_resend,
+        ErrorClass::Ambiguous => may_resend,
         ErrorClass::Client
         | ErrorClass::BreakerOpen
         | ErrorClass::Throttled
@@ -242,6 +252,26 @@ mod tests {
                 assert_eq!(decision, wanted, "{class:?}, may_resend {may_resend}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_retry_of_a_transient_failure_may_go_at_once() {
+        let spec = RetrySpec { first_retry_immediately: true, ..RetrySpec::default() };
+        let wait = |asked: &Asked| decide(&spec, asked, 1.0);
+        let transient = asked(ErrorClass::Transient);
+        assert_eq!(wait(&transient), Decision::Retry(Duration::ZERO));
+        assert_eq!(
+            wait(&Asked { retry_number: 2, ..transient }),
+            Decision::Retry(Duration::from_millis(2_500))
+        );
+        assert_eq!(
+            wait(&Asked { retry_after: Some(secs(4)), ..transient }),
+            Decision::Retry(Duration::from_millis(4_250))
+        );
+        assert_eq!(wait(&asked(ErrorClass::RateLimited)), Decision::Retry(Duration::from_millis(1_250)));
+        let ambiguous = Asked { may_resend: true, ..asked(ErrorClass::Ambiguous) };
+        assert_eq!(wait(&ambiguous), Decision::Retry(Duration::from_millis(1_250)));
+        assert_eq!(answer(&transient), Decision::Retry(secs(1)), "only where it is set");
     }
 
     #[test]

@@ -17,6 +17,12 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'
 #[error("a form body is made from an object, not from {0}")]
 pub(super) struct NotAForm(&'static str);
 
+impl NotAForm {
+    pub(super) const ARRAY: &'static str = "an array";
+    pub(super) const SCALAR: &'static str = "a scalar";
+    pub(super) const RANGE: &'static str = "a number out of range";
+}
+
 pub(super) fn encode(json: &Json) -> Result<Bytes, NotAForm> {
     let mut form = String::new();
     match serde_json::from_str(json.as_str()) {
@@ -25,11 +31,11 @@ pub(super) fn encode(json: &Json) -> Result<Bytes, NotAForm> {
                 write(&mut form, name, value);
             }
         }
-        Ok(Value::Array(_)) => return Err(NotAForm("an array")),
+        Ok(Value::Array(_)) => return Err(NotAForm(NotAForm::ARRAY)),
         Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
-            return Err(NotAForm("a scalar"));
+            return Err(NotAForm(NotAForm::SCALAR));
         }
-        Err(_) => return Err(NotAForm("a number out of range")),
+        Err(_) => return Err(NotAForm(NotAForm::RANGE)),
     }
     Ok(Bytes::from(form))
 }

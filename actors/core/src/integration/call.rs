@@ -1,11 +1,16 @@
 //! The words in which an integration is asked and answers: calls, attempts, how they end, and what is to be done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::breaker::Transition;
 use crate::classify::{Cut, Phase};
 use crate::failure::Failure;
-use crate::limits::Told;
+use crate::idempotency::Resend;
+use crate::limits::{Demand, Told};
+use crate::name::LimitName;
+use crate::priority::Priority;
+use crate::retry::RetrySpec;
 use crate::time::Mono;
 
 /// Names a call; unique within a process.
@@ -16,13 +21,26 @@ pub struct CallId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId(pub u64);
 
+/// What a call keeps of its endpoint to its end, whatever is configured meanwhile.
+#[derive(Clone, Debug)]
+pub struct CallRules {
+    /// What makes a resend harmless.
+    pub resend: Resend,
+    /// How it is tried again.
+    pub retry: Arc<RetrySpec>,
+}
+
 /// A call to admit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     /// Its name.
     pub id: CallId,
-    /// Which endpoint, as an index into [`IntegrationSpec::endpoints`](super::IntegrationSpec::endpoints).
-    pub endpoint: usize,
+    /// How it may be repeated.
+    pub rules: CallRules,
+    /// What an attempt of it takes of the limits.
+    pub demand: Demand,
+    /// Whom it stands before in the queue.
+    pub priority: Priority,
     /// When its answer is no longer of use.
     pub deadline: Mono,
 }
@@ -64,6 +82,8 @@ pub enum Effect<T> {
     Stop(AttemptId),
     /// The deadline has passed and a mutating request is out: tell the caller that the outcome is pending.
     Pending(CallId),
+    /// A failed attempt would be tried again, but for the retry budget, which is used up; the call's answer follows.
+    BudgetExhausted(CallId),
     /// Answer a call; it is over.
     Answer {
         /// Which.
@@ -73,12 +93,32 @@ pub enum Effect<T> {
         /// How many attempts were made for it.
         attempts: u32,
     },
-    /// The breaker changed its state.
+    /// Call the probe's endpoint, to find out whether the provider works again.
+    Probe(Probe),
+    /// The breaker changed its state, or tells that it would have.
     Transition(Transition),
 }
 
-/// An attempt to start.
+/// A call of the integration's own, to be admitted under this name. Nobody waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its name.
+    pub call: CallId,
+    /// When its answer is no longer of use.
+    pub deadline: Mono,
+}
+
+/// How long a call has waited for what a limit had too little of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitWait {
+    /// The limit; of several, the last.
+    pub limit: LimitName,
+    /// How long.
+    pub waited: Duration,
+}
+
+/// An attempt to start.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
     /// For which call.
     pub call: CallId,
@@ -90,6 +130,8 @@ pub struct Send {
     pub resends: bool,
     /// How long the call waited in the queue for it.
     pub queued: Duration,
+    /// How long of that it waited for a limit.
+    pub limited: Option<LimitWait>,
 }
 
 /// What became of the call of a finished attempt: for the attempt's log line.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Integration, Mode, Mono, State};
+use super::{Integration, Kept, Mode, Now, State};
 use crate::limits::LimitSnapshot;
 use crate::window::Counts;
 
@@ -11,13 +11,17 @@ use crate::window::Counts;
 pub struct View {
     /// The breaker's state.
     pub state: State,
-    /// Automatic, or forced by whom and until when.
+    /// Automatic, or set by whom and until when.
     pub mode: Mode,
+    /// The state the breaker would be in, where it only tells.
+    pub would: Option<State>,
     /// Rises with each change of state.
     pub epoch: u64,
     /// Outcomes in the breaker's window.
     pub window: Counts,
-    /// How long until an open breaker may try again; zero when it is due.
+    /// How often the breaker has opened without having been closed in between.
+    pub openings: u32,
+    /// How long a refusing breaker goes on so, as far as is known; an open one that is due has zero left.
     pub retry_in: Option<Duration>,
     /// Trial permits that are out.
     pub trials_out: u32,
@@ -35,27 +39,42 @@ pub struct View {
     pub limits: Vec<LimitSnapshot>,
 }
 
+impl View {
+    /// Whether, `age` after the view was taken, its breaker is open only because nobody has asked since its time was
+    /// up: the next call tries.
+    pub fn is_due(&self, age: Duration) -> bool {
+        self.state == State::Open && self.retry_in.is_some_and(|left| left <= age)
+    }
+}
+
 impl<T> Integration<T> {
     /// The state at `now`.
-    pub fn view(&self, now: Mono) -> View {
+    pub fn view(&self, now: Now) -> View {
+        let refusal = self.breaker.would_admit(now.mono).err().and_then(|refusal| refusal.retry_after);
         View {
-            state: self.breaker.state(now),
-            mode: self.breaker.mode(),
+            state: self.breaker.state(now.mono),
+            mode: self.breaker.mode().clone(),
+            would: self.breaker.would(now.mono),
             epoch: self.breaker.epoch(),
-            window: self.breaker.counts(now),
-            retry_in: self.breaker.would_admit(now).err().and_then(|refusal| refusal.retry_after),
+            window: self.breaker.counts(now.mono),
+            openings: self.breaker.openings(),
+            retry_in: self.breaker.due().map(|due| due.since(now.mono)).or(refusal),
             trials_out: self.breaker.trials_out(),
             in_flight: self.pool.in_flight(),
             capacity: self.pool.capacity(),
-            queued: self.pool.queued(),
+            queued: self.queue.len(),
             calls: self.calls.len(),
-            parked_for: self.limits.parked_until().filter(|until| *until > now).map(|until| until.since(now)),
+            parked_for: self
+                .limits
+                .parked_until()
+                .map(|until| until.since(now.mono))
+                .filter(|left| !left.is_zero()),
             limits: self.limits.snapshot(now).collect(),
         }
     }
 
-    /// What a restart keeps: the breaker's mode, and until when the budgets are drained.
-    pub fn kept(&self) -> (Mode, Option<Mono>) {
-        (self.breaker.mode(), self.limits.parked_until())
+    /// What a restart at `now` keeps.
+    pub fn kept(&self, now: Now) -> Kept {
+        Kept { mode: self.breaker.mode().clone(), limits: self.limits.kept(now) }
     }
 }

@@ -1,27 +1,23 @@
 //! The walk over a program: it refuses, rewrites, and notes what is called.
 //!
 //! What may never end (`def`, `while`, a wide `range`) or depends on more than the input (`env`, `now`) is refused
-//! when the program is compiled. What is harmless in itself but not with hostile data is led through
-//! [`super::native`]: products and interpolated strings are bounded, and what yields many values counts its steps.
-//! The standard library goes the same way, without the refusals.
+//! when the program is compiled. What is harmless in itself but not with hostile data is led through our own
+//! functions by [`super::rewrite`]. The standard library goes the same way, without the refusals.
 
-use jaq_core::load::lex::StrPart;
-use jaq_core::load::parse::{BinaryOp, Pattern, Term};
+use jaq_core::load::parse::Term;
 use jaq_core::load::span;
-use jaq_core::ops::Math;
-use jaq_core::path::Part;
 
 use super::error::{CompileError, Place};
 use super::functions;
 use super::library::Signature;
-use super::native::{MULTIPLY, STEP, TEXT};
 use super::plan::literal;
+use super::regex;
+use super::rewrite::{Rewriter, searched};
 use super::tree::children;
+use super::work::MAX_LOOPS;
 
 /// The most values a `range` may yield.
 const MAX_RANGE: f64 = 10_000.0;
-/// Holds the right side of `*=`. Not to be written in a program.
-const FACTOR: &str = "$!factor";
 
 /// A regular expression in a program.
 pub(super) struct Regex {
@@ -41,14 +37,14 @@ pub(super) struct Findings {
 
 /// Checks and rewrites a program.
 pub(super) fn program<'s>(source: &'s str, term: &mut Term<&'s str>) -> Result<Findings, CompileError> {
-    let mut walk = Walk { source: Some(source), findings: Findings::default() };
+    let mut walk = Walk::of(Some(source));
     walk.term(term)?;
     Ok(walk.findings)
 }
 
 /// Rewrites a definition of the standard library; returns what it calls.
 pub(super) fn definition(body: &mut Term<&'static str>) -> Vec<Signature<'static>> {
-    let mut walk = Walk { source: None, findings: Findings::default() };
+    let mut walk = Walk::of(None);
     // Nothing is refused without a source.
     let _ = walk.term(body);
     calls(body)
@@ -75,8 +71,18 @@ fn collect<'s>(term: &mut Term<&'s str>, called: &mut Vec<Signature<'s>>) {
 }
 
 struct Walk<'s> {
+    /// The program; none for the standard library.
     source: Option<&'s str>,
     findings: Findings,
+    rewriter: Rewriter,
+    loops: usize,
+}
+
+impl<'s> Walk<'s> {
+    fn of(source: Option<&'s str>) -> Self {
+        let rewriter = Rewriter { program: source.is_some(), loops: 0 };
+        Self { source, findings: Findings::default(), rewriter, loops: 0 }
+    }
 }
 
 impl<'s> Walk<'s> {
@@ -85,7 +91,11 @@ impl<'s> Walk<'s> {
             self.check(source, term)?;
         }
         children(term, &mut |child| self.term(child))?;
-        self.rewrite(term);
+        let states = self.states_of(term);
+        self.rewriter.term(term);
+        if let Some(states) = states {
+            *term = searched(states, std::mem::take(term));
+        }
         Ok(())
     }
 
@@ -101,7 +111,24 @@ impl<'s> Walk<'s> {
         if let Term::Str(Some(format), _) = term {
             return self.check_call(source, format, &[]);
         }
+        if let Term::Fold(name, ..) = term {
+            self.loops += 1;
+            if self.loops > MAX_LOOPS {
+                let message =
+                    format!("more than {MAX_LOOPS} `reduce` and `foreach`: split it over several steps");
+                return Err(refused(source, name, message));
+            }
+        }
         Ok(())
+    }
+
+    /// If it searches by a regular expression: how many states that has, in tiers.
+    fn states_of(&self, term: &Term<&str>) -> Option<&'static str> {
+        self.source?;
+        let Term::Call(name, arguments) = term else { return None };
+        functions::regex_flags(name, arguments.len())?;
+        let pattern = arguments.first().and_then(literal)?;
+        Some(regex::tier(regex::states(&pattern)))
     }
 
     fn check_call(
@@ -131,58 +158,18 @@ impl<'s> Walk<'s> {
                 );
                 return Err(refused(source, name, message));
             };
+            if regex::states(&pattern) > regex::MAX_STATES {
+                let message = format!(
+                    "`{name}` takes a regular expression of at most {} states, counted with its repetitions: make it \
+                     simpler",
+                    regex::MAX_STATES
+                );
+                return Err(refused(source, name, message));
+            }
             self.findings.regexes.push(Regex { pattern, flags, offset: span(source, name).start });
         }
         Ok(())
     }
-
-    /// Leads what could be turned against us through our own functions. What is below is rewritten already.
-    fn rewrite(&self, term: &mut Term<&'s str>) {
-        if let Term::BinOp(left, BinaryOp::Math(Math::Mul), right) = term {
-            *term = Term::Call(MULTIPLY, vec![std::mem::take(&mut **left), std::mem::take(&mut **right)]);
-        } else if let Term::BinOp(left, BinaryOp::UpdateMath(Math::Mul), right) = term {
-            let product = Term::Call(MULTIPLY, vec![Term::Id, Term::Var(FACTOR)]);
-            let update = Term::BinOp(std::mem::take(left), BinaryOp::Update, Box::new(product));
-            let bind = BinaryOp::Pipe(Some(Pattern::Var(FACTOR)));
-            *term = Term::BinOp(std::mem::take(right), bind, Box::new(update));
-        } else if let Term::Str(None, parts) = term {
-            for part in parts {
-                if let StrPart::Term(inner) = part {
-                    *inner = piped(std::mem::take(inner), TEXT);
-                }
-            }
-        } else if let Term::Arr(Some(inner)) = term {
-            uncount(inner);
-        } else if self.yields_many(term) {
-            *term = piped(std::mem::take(term), STEP);
-        }
-    }
-
-    fn yields_many(&self, term: &Term<&'s str>) -> bool {
-        if let Term::Path(_, path) = term {
-            return path.0.iter().any(|(part, _)| matches!(part, Part::Range(None, None)));
-        }
-        // The library's own commas are few, and some are tail calls.
-        matches!(term, Term::Recurse)
-            || (self.source.is_some() && matches!(term, Term::BinOp(_, BinaryOp::Comma, _)))
-    }
-}
-
-/// The items of `[a, b, c]` are no steps: they are as many as are written.
-fn uncount(term: &mut Term<&str>) {
-    let Term::BinOp(items, BinaryOp::Pipe(None), step) = term else { return };
-    let is_step = matches!(**step, Term::Call(STEP, _));
-    if is_step && matches!(**items, Term::BinOp(_, BinaryOp::Comma, _)) {
-        *term = std::mem::take(&mut **items);
-        if let Term::BinOp(left, _, right) = term {
-            uncount(left);
-            uncount(right);
-        }
-    }
-}
-
-fn piped<'s>(term: Term<&'s str>, name: &'static str) -> Term<&'s str> {
-    Term::BinOp(Box::new(term), BinaryOp::Pipe(None), Box::new(Term::Call(name, Vec::new())))
 }
 
 fn refused(source: &str, at: &str, message: String) -> CompileError {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use jaq_json::Val;
 
 use super::Kind;
-use super::native::MAX_STEPS;
+use super::work::{MAX_STEPS, MAX_WORK};
 use super::write::Unprintable;
 
 /// How much of a program a message shows, in characters.
@@ -91,6 +91,11 @@ pub enum Fault {
     /// It ran too long.
     #[error("takes more than {MAX_STEPS} steps: let it look at less")]
     TooManySteps,
+    /// It goes through too much.
+    #[error(
+        "goes through more than {MAX_WORK} elements: let it look at less, and not at all of it again and again"
+    )]
+    TooMuchWork,
     /// Its result cannot be printed.
     #[error("yields a value that {0}")]
     Unprintable(String),
@@ -158,7 +163,12 @@ pub(super) fn raised(error: jaq_core::Error<Val>, literals: &[String]) -> Fault 
     if head.starts_with("invalid path expression") {
         return Fault::Failed("an update needs a path on its left side".to_owned());
     }
-    if let Val::TStr(text) = error.into_val() {
+    let value = error.into_val();
+    // Only our own functions raise bytes: they name kinds, never values.
+    if let Val::BStr(text) = &value {
+        return Fault::Failed(String::from_utf8_lossy(text).into_owned());
+    }
+    if let Val::TStr(text) = value {
         if let Some(literal) = literals.iter().find(|literal| literal.as_bytes() == text.as_ref().as_ref()) {
             return Fault::Raised(literal.clone());
         }
@@ -167,6 +177,38 @@ pub(super) fn raised(error: jaq_core::Error<Val>, literals: &[String]) -> Fault 
         }
     }
     Fault::Failed("an error was raised (its text is withheld: it may quote data)".to_owned())
+}
+
+/// The beginnings of errors that quote values.
+const QUOTING: [&str; 4] = ["cannot index ", "cannot calculate ", "cannot use ", "invalid path expression "];
+/// How much of a quoting error `catch` is given, in bytes.
+const MAX_CAUGHT: usize = 512;
+
+/// The same error, cut off if it quotes values: they may be large, or share their parts a billion times.
+pub(super) fn shortened(error: jaq_core::Error<Val>) -> jaq_core::Error<Val> {
+    let mut beginning = Beginning(String::new());
+    // A text longer than what is looked at is cut off on purpose.
+    let _ = write!(beginning, "{error}");
+    if QUOTING.iter().any(|quoting| beginning.0.starts_with(quoting)) {
+        return jaq_core::Error::str(beginning.0);
+    }
+    match error.into_val() {
+        // Words of ours.
+        Val::BStr(text) => jaq_core::Error::new(Val::utf8_str(*text)),
+        value @ (Val::Null | Val::Bool(_) | Val::Num(_) | Val::TStr(_) | Val::Arr(_) | Val::Obj(_)) => {
+            jaq_core::Error::new(value)
+        }
+    }
+}
+
+/// Keeps a text's beginning.
+struct Beginning(String);
+
+impl fmt::Write for Beginning {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend(text.chars().take(MAX_CAUGHT.saturating_sub(self.0.len())));
+        if self.0.len() < MAX_CAUGHT { Ok(()) } else { Err(fmt::Error) }
+    }
 }
 
 /// What jaq's type errors end with.
@@ -181,7 +223,12 @@ const NEEDED: [&str; 7] = [
 ];
 
 /// Beginnings of messages that quote nothing up to there.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 15] = [
+    "the sum is too large",
+    "an index is a string or a number",
+    "the key of an object is a string",
+    "an update needs a shorter path",
+    "a path is too long",
     "cannot parse as number",
     "cannot parse as boolean",
     "cannot parse",

@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[usize])] = &[
     ("flatten", &[0, 1]),
     ("floor", &[0]),
     ("from_entries", &[0]),
+    ("from_minor", &[2]),
     ("fromdate", &[0]),
     ("fromdateiso8601", &[0]),
     ("fromjson", &[0]),
@@ -83,6 +84,7 @@ const ALLOWED: &[(&str, &[usize])] = &[
     ("max_by", &[1]),
     ("min", &[0]),
     ("min_by", &[1]),
+    ("minor_units", &[1]),
     ("mktime", &[0]),
     ("nan", &[0]),
     ("normals", &[0]),
@@ -92,6 +94,8 @@ const ALLOWED: &[(&str, &[usize])] = &[
     ("nulls", &[0]),
     ("numbers", &[0]),
     ("objects", &[0]),
+    ("or_missing", &[2]),
+    ("or_null", &[2]),
     ("path", &[1]),
     ("paths", &[0, 1]),
     ("pick", &[1]),
@@ -119,7 +123,16 @@ const ALLOWED: &[(&str, &[usize])] = &[
     ("strptime", &[1]),
     ("sub", &[2, 3]),
     ("test", &[1, 2]),
+    ("to_boolean", &[0]),
+    ("to_date", &[0]),
     ("to_entries", &[0]),
+    ("to_epoch", &[0]),
+    ("to_epoch_ms", &[0]),
+    ("to_integer", &[0]),
+    ("to_minor", &[2]),
+    ("to_number", &[0]),
+    ("to_rfc3339", &[0]),
+    ("to_string", &[0]),
     ("toboolean", &[0]),
     ("todate", &[0]),
     ("todateiso8601", &[0]),
@@ -174,6 +187,63 @@ const REGEX: &[(&str, usize, usize)] = &[
     ("gsub", 3, 2),
 ];
 
+/// What a function of jaq's costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effort {
+    /// A glance, or it pays for itself.
+    Small,
+    /// It goes through its input's elements.
+    Shallow,
+    /// It goes through all there is in its input, and may sort it or quote it.
+    Deep,
+    /// It goes through its input's elements and compares what its argument makes of them.
+    Keyed,
+}
+
+/// What cost functions of jaq's have that are not written in jq, where that is more than a glance.
+const EFFORTS: &[(&str, usize, Effort)] = &[
+    ("ascii_downcase", 0, Effort::Shallow),
+    ("ascii_upcase", 0, Effort::Shallow),
+    ("bsearch", 1, Effort::Keyed),
+    ("decode_base64", 0, Effort::Shallow),
+    ("decode_uri", 0, Effort::Shallow),
+    ("encode_base64", 0, Effort::Shallow),
+    ("encode_uri", 0, Effort::Shallow),
+    ("endswith", 1, Effort::Shallow),
+    ("escape_html", 0, Effort::Shallow),
+    ("escape_sh", 0, Effort::Shallow),
+    ("explode", 0, Effort::Deep),
+    ("fromdateiso8601", 0, Effort::Shallow),
+    ("gmtime", 0, Effort::Shallow),
+    ("group_by", 1, Effort::Keyed),
+    ("key_values", 0, Effort::Shallow),
+    ("keys_unsorted", 0, Effort::Shallow),
+    ("length", 0, Effort::Shallow),
+    ("ltrim", 0, Effort::Shallow),
+    ("ltrimstr", 1, Effort::Shallow),
+    ("max_by_or_empty", 1, Effort::Keyed),
+    ("min_by_or_empty", 1, Effort::Keyed),
+    ("mktime", 0, Effort::Deep),
+    ("reverse", 0, Effort::Shallow),
+    ("rtrim", 0, Effort::Shallow),
+    ("rtrimstr", 1, Effort::Shallow),
+    ("sort", 0, Effort::Deep),
+    ("sort_by", 1, Effort::Keyed),
+    ("startswith", 1, Effort::Shallow),
+    ("strftime", 1, Effort::Deep),
+    ("strptime", 1, Effort::Shallow),
+    ("todateiso8601", 0, Effort::Shallow),
+    ("trim", 0, Effort::Shallow),
+    ("utf8bytelength", 0, Effort::Shallow),
+];
+
+/// What a call of `name` with `arity` arguments costs.
+pub(super) fn effort(name: &str, arity: usize) -> Effort {
+    let found = EFFORTS.binary_search_by(|(known, _, _)| known.cmp(&name)).ok();
+    let found = found.and_then(|index| EFFORTS.get(index)).filter(|(_, arguments, _)| *arguments == arity);
+    found.map_or(Effort::Small, |(_, _, effort)| *effort)
+}
+
 /// Whether `name` may be called with `arity` arguments.
 ///
 /// # Errors
@@ -213,5 +283,6 @@ mod tests {
     #[test]
     fn the_list_is_in_order() {
         assert!(ALLOWED.is_sorted_by_key(|(name, _)| name));
+        assert!(EFFORTS.is_sorted_by_key(|(name, _, _)| name));
     }
 }

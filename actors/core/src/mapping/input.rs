@@ -70,6 +70,14 @@ impl Input {
         Self(object([("status", status), ("headers", header_object(headers)), ("body", body)]))
     }
 
+    /// Whether a response's body was taken as text because it is no JSON that can be read.
+    pub fn is_unread(&self, body: &Bytes) -> bool {
+        let Val::Obj(members) = &self.0 else { return false };
+        let name = Val::utf8_str(Bytes::from_static(b"body"));
+        // JSON is longer than the string it says, by its quotes.
+        matches!(members.get(&name), Some(Val::TStr(text)) if text.len() >= body.len())
+    }
+
     /// `{input, run, steps}` of a run: what a step's `input` and an operation's `result` see.
     pub fn step(input: &Json, run: &RunView<'_>, steps: &[(StepName, StepView)]) -> Self {
         let steps = steps.iter().map(|(name, step)| (string(name.as_str()), step_object(step)));

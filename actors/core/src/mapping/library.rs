@@ -13,13 +13,16 @@ use jaq_core::load::{Arena, File, Loader};
 use jaq_core::native::Fun;
 use jaq_core::{Compiler, Filter};
 
-use super::check;
 use super::native::{self, Engine};
+use super::{check, helpers};
 
 /// The name and number of arguments of a function.
 pub(super) type Signature<'s> = (&'s str, usize);
 /// The program, as a definition beside those it calls. No program can call it: it is on no list.
 const MAIN: &str = "__main";
+
+/// Definitions that stand in for jaq's own, and what we add to them.
+const OURS: &str = include_str!("library.jq");
 
 /// A function or variable that does not exist: which, and what it would be.
 pub(super) type Unknown<'s> = (&'s str, Undefined);
@@ -48,7 +51,7 @@ pub(super) fn compile<'s>(
 /// Our functions come first, and the first of a name is taken.
 fn natives() -> impl Iterator<Item = Fun<Engine>> {
     let theirs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    native::funs().chain(theirs)
+    native::funs().chain(helpers::funs()).chain(theirs)
 }
 
 struct Library {
@@ -67,7 +70,14 @@ impl Library {
     fn parse() -> Self {
         let mut definitions = Vec::new();
         let mut by_signature: HashMap<_, Vec<_>> = HashMap::new();
-        for mut def in jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()) {
+        let ours = jaq_core::load::parse(OURS, |parser| parser.defs()).unwrap_or_default();
+        let theirs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).collect::<Vec<_>>();
+        let is_in =
+            |def: &Def<_>, defs: &[Def<_>]| defs.iter().any(|other| signature(other) == signature(def));
+        // A definition sees those before it.
+        let (instead, besides): (Vec<_>, Vec<_>) = ours.iter().cloned().partition(|def| is_in(def, &theirs));
+        let kept = theirs.into_iter().filter(|def| !is_in(def, &ours));
+        for mut def in instead.into_iter().chain(kept).chain(besides) {
             let calls = check::definition(&mut def.body);
             by_signature.entry(signature(&def)).or_default().push(definitions.len());
             definitions.push(Definition { def, calls });

@@ -6,8 +6,6 @@
 //! with the functions it reaches. What may yield several values or none is always one of those, and only stands
 //! where "exactly one" of the whole means "exactly one" of it.
 
-use std::cell::Cell;
-
 use bytes::Bytes;
 use jaq_core::compile::Undefined;
 use jaq_core::load::Arena;
@@ -20,13 +18,15 @@ use jaq_json::{Map, Val};
 
 use super::check::calls;
 use super::library::{self, Unknown};
-use super::native::{Engine, MAX_STEPS, Scope};
+use super::native::{Engine, compare, comparison};
+use super::work::{Purse, Scope};
 
 /// Why an evaluation gave no value.
 pub(super) enum Stopped {
     NoValue,
     ManyValues,
     TooManySteps,
+    TooMuchWork,
     Raised(jaq_core::Error<Val>),
     Panicked,
 }
@@ -66,7 +66,7 @@ pub(super) enum Key {
 /// One evaluation: what is shared by its parts.
 struct Run<'a> {
     globals: &'a [Val],
-    steps: Cell<u32>,
+    purse: Purse,
 }
 
 impl Node {
@@ -81,10 +81,16 @@ impl Node {
 
     /// Evaluates to exactly one value.
     pub(super) fn run(&self, input: &Val, globals: &[Val]) -> Result<Val, Stopped> {
-        let run = Run { globals, steps: Cell::new(MAX_STEPS) };
+        let run = Run { globals, purse: Purse::default() };
         let value = self.eval(&run, input);
         // Even if the program caught the error.
-        if run.steps.get() == 0 { Err(Stopped::TooManySteps) } else { value }
+        if run.purse.out_of_steps() {
+            Err(Stopped::TooManySteps)
+        } else if run.purse.out_of_work() {
+            Err(Stopped::TooMuchWork)
+        } else {
+            value
+        }
     }
 
     fn eval(&self, run: &Run<'_>, input: &Val) -> Result<Val, Stopped> {
@@ -112,7 +118,7 @@ impl Node {
             Self::Pipe(sides) => return sides.1.eval(run, &sides.0.eval(run, input)?),
             Self::Compare(operator, sides) => {
                 let (left, right) = (sides.0.eval(run, input)?, sides.1.eval(run, input)?);
-                Val::Bool(operator.run(&left, &right))
+                Val::Bool(compare(&run.purse, *operator, &left, &right).map_err(Stopped::Raised)?)
             }
             Self::Logic(decisive, sides) => {
                 let left = sides.0.eval(run, input)?.as_bool();
@@ -162,7 +168,7 @@ impl Key {
 
 impl Run<'_> {
     fn filter(&self, filter: &Filter<Engine>, input: &Val) -> Result<Val, Stopped> {
-        let scope = Scope::new(&filter.lut, &self.steps);
+        let scope = Scope::new(&filter.lut, &self.purse);
         let context = Ctx::<Engine>::new(&scope, Vars::new(self.globals.iter().cloned()));
         let mut values = filter.id.run((context, input.clone()));
         let first = values.next();
@@ -237,8 +243,11 @@ impl<'s> Planner<'s, '_> {
             | Term::Break(_)
             | Term::Fold(..)
             | Term::TryCatch(..)
-            | Term::Def(..)
-            | Term::Call(..) => None,
+            | Term::Def(..) => None,
+            Term::Call(name, arguments) => match (comparison_of(name), arguments.as_slice()) {
+                (Some(operator), [left, right]) => self.operation(left, &BinaryOp::Cmp(operator), right)?,
+                _ => None,
+            },
         })
     }
 
@@ -292,6 +301,13 @@ impl<'s> Planner<'s, '_> {
         }
         Ok(Some(Node::Object(planned.into())))
     }
+}
+
+/// The comparison that a function stands for.
+fn comparison_of(name: &str) -> Option<Cmp> {
+    [Cmp::Lt, Cmp::Le, Cmp::Gt, Cmp::Ge, Cmp::Eq, Cmp::Ne]
+        .into_iter()
+        .find(|&operator| comparison(operator) == name)
 }
 
 fn key((part, optional): &(Part<Term<&str>>, Opt)) -> Option<Key> {

@@ -10,13 +10,24 @@ const RATE_LIMIT_MULTIPLIER: f64 = 2.0;
 /// The wait before the `n`-th retry (1 is the first): `min(base_delay × multiplier^(n−1), max_delay)`, and up to the
 /// share `jitter` of it on top, as `jitter_unit` says (0 nothing, 1 all of it).
 pub fn delay(spec: &RetrySpec, n: u32, jitter_unit: f64) -> Duration {
-    grown(spec, spec.base_delay, spec.multiplier, n, jitter_unit)
+    grown(spec, (spec.base_delay, spec.multiplier), spec.max_delay, n, jitter_unit)
 }
 
 /// The wait before the `n`-th retry where a provider has asked for patience and not said for how long:
 /// `min(rate_limit_delay × 2^(n−1), max_delay)`, and jitter on top.
 pub fn rate_limit_delay(spec: &RetrySpec, n: u32, jitter_unit: f64) -> Duration {
-    grown(spec, spec.rate_limit_delay, RATE_LIMIT_MULTIPLIER, n, jitter_unit)
+    grown(spec, (spec.rate_limit_delay, RATE_LIMIT_MULTIPLIER), spec.max_delay, n, jitter_unit)
+}
+
+/// The wait of queued work before its `n`-th retry: as [`delay`] or, after a 429, as [`rate_limit_delay`], but for its
+/// own longest.
+pub(super) fn queued_delay(spec: &RetrySpec, rate_limited: bool, n: u32, jitter_unit: f64) -> Duration {
+    let growth = if rate_limited {
+        (spec.rate_limit_delay, RATE_LIMIT_MULTIPLIER)
+    } else {
+        (spec.base_delay, spec.multiplier)
+    };
+    grown(spec, growth, spec.queued.max_delay, n, jitter_unit)
 }
 
 /// A wait that the provider named, and jitter on top: never earlier than asked. The share is taken of `base_delay` at
@@ -25,13 +36,19 @@ pub fn named_delay(spec: &RetrySpec, named: Duration, jitter_unit: f64) -> Durat
     named.saturating_add(share(named.min(spec.base_delay), spec.jitter, jitter_unit))
 }
 
-fn grown(spec: &RetrySpec, base: Duration, multiplier: f64, n: u32, jitter_unit: f64) -> Duration {
+fn grown(
+    spec: &RetrySpec,
+    (base, multiplier): (Duration, f64),
+    longest: Duration,
+    n: u32,
+    jitter_unit: f64,
+) -> Duration {
     if base.is_zero() {
         return Duration::ZERO;
     }
     // What is too large for a double or a duration is above any bound.
     let grown = base.as_secs_f64() * multiplier.powf(f64::from(n.saturating_sub(1)));
-    let wait = Duration::try_from_secs_f64(grown).unwrap_or(Duration::MAX).min(spec.max_delay);
+    let wait = Duration::try_from_secs_f64(grown).unwrap_or(Duration::MAX).min(longest);
     wait.saturating_add(share(wait, spec.jitter, jitter_unit))
 }
 

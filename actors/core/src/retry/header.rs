@@ -1,10 +1,15 @@
-//! Reading Retry-After (RFC 9110, section 10.2.3).
+//! Reading when to come back: Retry-After (RFC 9110, section 10.2.3), and the headers of a provider's own.
+//!
+//! A provider's own header (`X-RateLimit-Reset`) tells when a budget is full again. Most send it with every answer, so
+//! it is a wait only where the answer is that the budget is used up, and says nothing of any other failure.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
+use super::ResetHeader;
+use crate::limits::ResetForm;
 use crate::time::Wall;
 
 /// The longest wait believed: quotas reset within a month, and what lies years off is a mistake (most often an instant
@@ -19,6 +24,37 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(366 * 24 * 60 * 60
 pub fn retry_after(headers: &HeaderMap, now: Wall) -> Option<Duration> {
     let values = headers.get_all(RETRY_AFTER).iter();
     values.filter_map(|value| parse(value.to_str().ok()?.trim(), now)).max()
+}
+
+/// How long a refusal for want of budget asks to wait from `now` on: by Retry-After, else by the first of `resets` that
+/// makes sense. Seconds may have a fraction; a time in the past means now. `None` where none makes sense.
+pub fn wait_named(headers: &HeaderMap, resets: &[ResetHeader], now: Wall) -> Option<Duration> {
+    retry_after(headers, now).or_else(|| {
+        resets.iter().find_map(|reset| {
+            let values = headers.get_all(&reset.name).iter();
+            values.filter_map(|value| until_reset(value.to_str().ok()?.trim(), reset.form, now)).max()
+        })
+    })
+}
+
+fn until_reset(value: &str, form: ResetForm, now: Wall) -> Option<Duration> {
+    let written = seconds(value)?;
+    let wait = match form {
+        ResetForm::Delta => written,
+        ResetForm::Epoch => written.saturating_sub(Duration::from_millis(now.unix_millis())),
+    };
+    (wait <= LONGEST_RETRY_AFTER).then_some(wait)
+}
+
+/// Digits, and perhaps a fraction of up to nine.
+fn seconds(text: &str) -> Option<Duration> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let nanos: u32 = format!("{fraction:0<9}").parse().ok()?;
+    Some(Duration::new(whole.parse().ok()?, nanos))
 }
 
 fn parse(value: &str, now: Wall) -> Option<Duration> {
@@ -51,16 +87,16 @@ mod tests {
         retry_after(&headers, Wall::from_unix_millis(now_millis))
     }
 
-    fn seconds(value: &str) -> Option<u64> {
+    fn whole(value: &str) -> Option<u64> {
         read(&[value.as_bytes()], 0).map(|wait| wait.as_secs())
     }
 
     #[test]
     fn seconds_are_read_as_they_stand() {
-        assert_eq!(seconds("120"), Some(120));
-        assert_eq!(seconds("0"), Some(0));
-        assert_eq!(seconds(" \t7 "), Some(7));
-        assert_eq!(seconds("007"), Some(7));
+        assert_eq!(whole("120"), Some(120));
+        assert_eq!(whole("0"), Some(0));
+        assert_eq!(whole(" \t7 "), Some(7));
+        assert_eq!(whole("007"), Some(7));
     }
 
     #[test]
@@ -68,7 +104,7 @@ mod tests {
         for nonsense in
             ["", " ", "-1", "+1", "1.5", "1e3", "soon", "12s", "12 13", "1,2", "99999999999999999999999"]
         {
-            assert_eq!(seconds(nonsense), None, "{nonsense:?}");
+            assert_eq!(whole(nonsense), None, "{nonsense:?}");
         }
         assert_eq!(read(&[b"\xff\xfe"], 0), None);
         assert_eq!(read(&[b"Sun, 31 Feb 2027 08:49:37 GMT"], 0), None);
@@ -78,9 +114,9 @@ mod tests {
     #[test]
     fn a_wait_of_more_than_a_year_is_nonsense() {
         let longest = LONGEST_RETRY_AFTER.as_secs();
-        assert_eq!(seconds(&longest.to_string()), Some(longest));
-        assert_eq!(seconds(&(longest + 1).to_string()), None);
-        assert_eq!(seconds("1790000000"), None);
+        assert_eq!(whole(&longest.to_string()), Some(longest));
+        assert_eq!(whole(&(longest + 1).to_string()), None);
+        assert_eq!(whole("1790000000"), None);
         assert_eq!(read(&[b"Fri, 31 Dec 9999 23:59:59 GMT"], EXAMPLE * 1_000), None);
     }
 
@@ -107,6 +143,46 @@ mod tests {
     #[test]
     fn of_several_the_longest_counts() {
         assert_eq!(read(&[b"3", b"nonsense", b"20", b"7"], 0), Some(Duration::from_secs(20)));
+    }
+
+    fn named(headers: &[(&str, &str)], form: ResetForm, now_millis: u64) -> Option<Duration> {
+        let name = |name: &str| http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(header, value)| (name(header), HeaderValue::from_str(value).unwrap()))
+            .collect();
+        let resets = [
+            ResetHeader { name: name("x-reset"), form },
+            ResetHeader { name: name("x-reset-after"), form: ResetForm::Delta },
+        ];
+        wait_named(&headers, &resets, Wall::from_unix_millis(now_millis))
+    }
+
+    #[test]
+    fn a_reset_is_read_as_a_span_or_as_a_time() {
+        let (delta, epoch) = (ResetForm::Delta, ResetForm::Epoch);
+        let at = EXAMPLE * 1_000;
+        let secs = |secs| Some(Duration::from_secs(secs));
+        assert_eq!(named(&[("x-reset", "30")], delta, at), secs(30));
+        assert_eq!(named(&[("x-reset", "0.25")], delta, at), Some(Duration::from_millis(250)));
+        assert_eq!(named(&[("x-reset", &(EXAMPLE + 90).to_string())], epoch, at), secs(90));
+        assert_eq!(named(&[("x-reset", &(EXAMPLE - 90).to_string())], epoch, at), secs(0));
+        // A span where a time was said, a time in milliseconds where seconds were said: years off either way.
+        assert_eq!(named(&[("x-reset", "30")], epoch, at), secs(0));
+        assert_eq!(named(&[("x-reset", &EXAMPLE.to_string())], delta, at), None);
+        assert_eq!(named(&[("x-reset", &(EXAMPLE * 1_000).to_string())], epoch, at), None);
+    }
+
+    #[test]
+    fn retry_after_comes_first_then_the_resets_in_their_order() {
+        let all = [("retry-after", "7"), ("x-reset", "20"), ("x-reset-after", "3")];
+        let wait = |headers: &[(&str, &str)]| named(headers, ResetForm::Delta, 0).map(|wait| wait.as_secs());
+        assert_eq!([wait(&all), wait(&all[1..]), wait(&all[2..])], [Some(7), Some(20), Some(3)]);
+        assert_eq!(wait(&[("retry-after", "soon"), ("x-reset", "-1"), ("x-reset-after", "3")]), Some(3));
+        for nonsense in ["", ".", "1.", ".5", "-1", "1e3", "1.0000000001", "soon", "99999999999999999999"] {
+            let read = named(&[("x-reset", nonsense)], ResetForm::Delta, 0);
+            assert_eq!(read, None, "{nonsense:?}");
+        }
     }
 
     /// The same instant in the other two forms, taken from the first one's text.
