@@ -7,31 +7,41 @@
 //!
 //! While the request is out the attempt listens for two things: its caller leaving, and the run's deadline. Both end
 //! it if nothing is out that may act; otherwise it runs to its own timeout, and for the deadline it says so.
+//! `sending` does that, and sends once more inside the attempt where that is no retry.
 
 use std::cell::OnceCell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::WeakAddr;
 use bytes::Bytes;
-use causeway_core::classify::{self, Cut, Phase, Safety};
-use causeway_core::endpoint::{Answer, Endpoint, Materialised};
+use causeway_core::again::Again;
+use causeway_core::classify::{Cut, Phase, Safety};
+use causeway_core::endpoint::{Answer, Endpoint, Materialised, SCHEMA_VIOLATED, SchemaMode};
 use causeway_core::failure::{ErrorClass, Failure, Reason};
-use causeway_core::idempotency::outward_key;
-use causeway_core::integration::{AttemptEnd, AttemptId};
+use causeway_core::idempotency::{Resend, outward_key};
+use causeway_core::integration::{AttemptEnd, AttemptId, Call, CallId, CallRules};
 use causeway_core::json::Json;
+use causeway_core::limits::Demand;
 use causeway_core::mapping::RunView;
+use causeway_core::name::EndpointName;
 use causeway_core::sanitise::Sanitiser;
+use causeway_core::time::Mono;
 use http::{HeaderName, HeaderValue, Uri};
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 
 use crate::clock::Clock;
+use crate::demand;
 use crate::integration::{AttemptFinished, AttemptOverdue, IntegrationActor};
+use crate::metric::{Labels, Metric};
 use crate::plan::{Auth, IntegrationPlan, MAX_RESPONSE_BODY, StepCall};
-use crate::ports::{Broken, Client, Exchange, Flight, WireRequest, WireResponse};
+use crate::ports::{Broken, Carrier, Client, Exchange, WireRequest, WireResponse};
+
+use sending::{Ears, Sending};
+
+mod sending;
 
 /// Carries a run's correlation id to the provider.
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
@@ -40,13 +50,51 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What the attempts of one step share.
 pub(crate) struct StepState {
     pub(crate) call: StepCall,
+    /// What it began with, and ends with, whatever is configured meanwhile.
+    pub(crate) plan: Arc<IntegrationPlan>,
     /// The request, written by the first attempt.
     request: OnceCell<Materialised>,
 }
 
 impl StepState {
-    pub(crate) fn new(call: StepCall) -> Self {
-        Self { call, request: OnceCell::new() }
+    pub(crate) fn new(call: StepCall, plan: Arc<IntegrationPlan>) -> Self {
+        Self { call, plan, request: OnceCell::new() }
+    }
+
+    fn endpoint(&self) -> Result<&Endpoint, Failure> {
+        self.plan.endpoints.get(self.call.endpoint).ok_or_else(no_such_endpoint)
+    }
+
+    /// The endpoint's name, if the plan has it.
+    pub(crate) fn name(&self) -> Option<&EndpointName> {
+        self.endpoint().ok().map(|endpoint| &endpoint.name)
+    }
+
+    /// Whether the step may change something; one whose endpoint is unknown is not sent at all.
+    pub(crate) fn safety(&self) -> Safety {
+        self.endpoint().map_or(Safety::Mutating, |endpoint| endpoint.resend.safety())
+    }
+
+    /// The step as a call for the core.
+    pub(crate) fn call(&self, id: CallId, demand: Demand) -> Call {
+        let unknown = || CallRules { resend: Resend::Never, retry: Arc::default() };
+        let rules = self.endpoint().map_or_else(|_| unknown(), Endpoint::call_rules);
+        Call { id, rules, demand, priority: self.call.priority, deadline: self.call.deadline }
+    }
+
+    /// What an attempt takes of the limits of `current`, the plan that holds now.
+    pub(crate) fn demand(&self, current: &Arc<IntegrationPlan>) -> Result<Demand, Failure> {
+        let endpoint = self.endpoint()?;
+        demand::of(current, self.endpoint_in(current), &endpoint.cost, &self.call)
+    }
+
+    /// The endpoint's index in the plan that holds now; `None` if it has no such endpoint any more.
+    pub(crate) fn endpoint_in(&self, current: &Arc<IntegrationPlan>) -> Option<usize> {
+        if Arc::ptr_eq(current, &self.plan) {
+            return Some(self.call.endpoint);
+        }
+        let name = &self.endpoint().ok()?.name;
+        current.endpoints.iter().position(|known| known.name == *name)
     }
 
     /// The request, if it has been written.
@@ -55,14 +103,14 @@ impl StepState {
     }
 
     /// The request; the first attempt writes it.
-    async fn materialise(&self, plan: &Arc<IntegrationPlan>) -> Result<&Materialised, Failure> {
+    async fn materialise(&self) -> Result<&Materialised, Failure> {
         if let Some(request) = self.request.get() {
             return Ok(request);
         }
         let call = self.call.clone();
-        let mapped = plan.endpoints.get(call.endpoint).is_some_and(|endpoint| endpoint.request.is_some());
+        let mapped = self.endpoint().is_ok_and(|endpoint| endpoint.request.is_some());
         let large = mapped && call.input.bytes().len() > LARGE_DOCUMENT;
-        let plan = Arc::clone(plan);
+        let plan = Arc::clone(&self.plan);
         let request = aside(large, ErrorClass::Internal, move || write(&plan, &call)).await??;
         Ok(self.request.get_or_init(|| request))
     }
@@ -87,7 +135,7 @@ async fn aside<R: Send + 'static>(
 
 fn write(plan: &IntegrationPlan, call: &StepCall) -> Result<Materialised, Failure> {
     let endpoint = plan.endpoints.get(call.endpoint).ok_or_else(no_such_endpoint)?;
-    let key = endpoint.key_header.as_ref().map(|_| outward_key(&call.run.id, &call.step));
+    let key = endpoint.key_header.as_ref().map(|_| outward_key(&call.run.id, &call.step, call.role));
     let view = RunView {
         id: call.run.id.as_str(),
         correlation_id: call.run.correlation_id.as_str(),
@@ -102,7 +150,6 @@ fn no_such_endpoint() -> Failure {
 
 /// All that an attempt needs.
 pub(crate) struct Job {
-    pub(crate) plan: Arc<IntegrationPlan>,
     pub(crate) step: Rc<StepState>,
     pub(crate) client: Rc<dyn Client>,
     pub(crate) clock: Clock,
@@ -122,7 +169,17 @@ pub(crate) struct Trace {
     /// What came back, where a response was whole.
     pub(crate) response: Option<Arc<WireResponse>>,
     pub(crate) reused: Option<bool>,
+    /// The last exchange's parts, and the whole attempt's duration.
     pub(crate) timings: crate::ports::Timings,
+    /// What was sent once more inside the attempt.
+    pub(crate) again: Again,
+}
+
+impl Trace {
+    fn new(number: u32, span: u64) -> Self {
+        let timings = crate::ports::Timings::default();
+        Self { number, span, response: None, reused: None, timings, again: Again::default() }
+    }
 }
 
 /// How an attempt ended, with what it leaves behind.
@@ -181,13 +238,7 @@ impl Drop for Guard {
         };
         let failure =
             Failure::new(class, "attempt_lost", "the attempt ended without a result").because(Reason::Lost);
-        let trace = Trace {
-            number: 0,
-            span: 0,
-            response: None,
-            reused: None,
-            timings: crate::ports::Timings::default(),
-        };
+        let trace = Trace::new(0, 0);
         self.deliver(Report {
             end: AttemptEnd {
                 result: Err(failure),
@@ -203,88 +254,34 @@ impl Drop for Guard {
 
 /// Runs one attempt to its end.
 pub(crate) async fn run(job: Job) {
-    let Job { plan, step, client, clock, sanitiser, number, resends, span, mut stop, mut guard } = job;
-    let mut trace =
-        Trace { number, span, response: None, reused: None, timings: crate::ports::Timings::default() };
+    let Job { step, client, clock, sanitiser, number, resends, span, stop, mut guard } = job;
+    let plan = Arc::clone(&step.plan);
+    let mut trace = Trace::new(number, span);
     let Some(endpoint) = plan.endpoints.get(step.call.endpoint) else {
         return guard.report(Report { end: unsent(no_such_endpoint()), trace });
     };
-    let request =
-        match step.materialise(&plan).await.and_then(|request| wire_request(&plan, request, &step, span)) {
-            Ok(request) => request,
-            Err(failure) => return guard.report(Report { end: unsent(failure), trace }),
-        };
-    guard.phase = Phase::Sent;
-    let mut flight = client.send(request);
-    let ended = fly(&mut flight, &mut stop, &clock, &step, &guard).await;
-    let mut end = match ended {
-        Ended::Cut(cut, phase) => {
-            drop(flight);
-            AttemptEnd {
-                result: Err(cut_failure(cut, phase)),
-                phase,
-                cut: Some(cut),
-                took: Duration::ZERO,
-                told: Vec::new(),
-            }
-        }
-        Ended::Landed(exchange) => {
-            trace.reused = Some(exchange.reused);
-            trace.timings = exchange.timings;
-            let reader = Reader {
-                resends_key: resends && endpoint.key_header.is_some(),
-                endpoint: step.call.endpoint,
-                plan,
-                clock,
-                sanitiser,
-            };
-            reader.read(exchange, &mut trace).await
-        }
+    let request = match step.materialise().await {
+        Ok(request) => request,
+        Err(failure) => return guard.report(Report { end: unsent(failure), trace }),
     };
-    end.took = trace.timings.total;
+    let reader = Reader {
+        resends_key: resends && endpoint.key_header.is_some(),
+        endpoint: step.call.endpoint,
+        plan: Arc::clone(&plan),
+        clock,
+        sanitiser,
+    };
+    let sending = Sending {
+        plan: &plan,
+        endpoint,
+        step: &step,
+        client: &client,
+        clock: &clock,
+        guard: &mut guard,
+        ears: Ears::new(stop),
+    };
+    let end = sending.run(request, reader, &mut trace).await;
     guard.report(Report { end, trace });
-}
-
-#[expect(clippy::large_enum_variant, reason = "made once an attempt, and taken apart at once")]
-enum Ended {
-    Landed(Exchange),
-    Cut(Cut, Phase),
-}
-
-/// Waits for the exchange, for the caller's leaving and for the deadline, whichever ends the attempt.
-async fn fly(
-    flight: &mut Pin<Box<dyn Flight>>,
-    stop: &mut oneshot::Receiver<()>,
-    clock: &Clock,
-    step: &StepState,
-    guard: &Guard,
-) -> Ended {
-    let deadline = tokio::time::sleep_until(clock.instant(step.call.deadline));
-    tokio::pin!(deadline);
-    let (mut listening, mut overdue) = (true, false);
-    loop {
-        let cut = tokio::select! {
-            biased;
-            exchange = flight.as_mut() => return Ended::Landed(exchange),
-            stopped = &mut *stop, if listening => {
-                listening = false;
-                // The sender is dropped when the actor is rebuilt: nobody asks for anything then.
-                if stopped.is_err() { continue }
-                Cut::Cancelled
-            }
-            () = &mut deadline, if !overdue => {
-                overdue = true;
-                Cut::Deadline
-            }
-        };
-        let phase = flight.phase();
-        if classify::may_cut(guard.safety, phase) {
-            return Ended::Cut(cut, phase);
-        }
-        if cut == Cut::Deadline {
-            guard.overdue();
-        }
-    }
 }
 
 fn cut_failure(cut: Cut, phase: Phase) -> Failure {
@@ -315,6 +312,7 @@ fn unsent(failure: Failure) -> AttemptEnd<Json> {
 }
 
 /// Reads what came of an exchange.
+#[derive(Clone)]
 struct Reader {
     plan: Arc<IntegrationPlan>,
     endpoint: usize,
@@ -343,7 +341,9 @@ impl Reader {
 
     async fn whole(self, response: WireResponse, trace: &mut Trace) -> Result<Json, Failure> {
         let response = trace.response.insert(Arc::new(response));
-        let mapped = |endpoint: &Endpoint| endpoint.response.is_some() || !endpoint.rules.is_empty();
+        let mapped = |endpoint: &Endpoint| {
+            endpoint.response.is_some() || !endpoint.rules.is_empty() || endpoint.schema.is_some()
+        };
         let large = response.body.len() > LARGE_DOCUMENT
             && self.plan.endpoints.get(self.endpoint).is_some_and(mapped);
         let response = Arc::clone(response);
@@ -357,41 +357,78 @@ impl Reader {
                 resends_key: self.resends_key,
             };
             let endpoint = self.plan.endpoints.get(self.endpoint).ok_or_else(no_such_endpoint)?;
-            endpoint.interpret(&answer, &self.sanitiser)
+            let result = endpoint.interpret(&answer, &self.sanitiser);
+            tell_breach(&self.plan, endpoint, &answer, &result);
+            result
         })
         .await?
     }
 }
 
+/// Logs and counts an answer that breaks its schema. Under `enforce` the failure is in the attempt's own line.
+fn tell_breach(
+    plan: &IntegrationPlan,
+    endpoint: &Endpoint,
+    answer: &Answer<'_>,
+    result: &Result<Json, Failure>,
+) {
+    let mode = match result {
+        Ok(_) => match endpoint.breach(answer) {
+            Some((mode, breach)) => {
+                tracing::warn!(
+                    integration = %plan.name,
+                    endpoint = %endpoint.name,
+                    status = answer.status,
+                    breach = %breach,
+                    "an answer breaks its response_schema"
+                );
+                mode
+            }
+            None => return,
+        },
+        Err(failure) if failure.code == SCHEMA_VIOLATED => SchemaMode::Enforce,
+        Err(_) => return,
+    };
+    let labels =
+        Labels::none().named("integration", plan.name.shared()).named("endpoint", endpoint.name.shared());
+    Metric::SchemaViolations.counter(&labels.word("kind", mode.as_str())).increment(1);
+}
+
 /// The longest transport message shown, in bytes.
 const MAX_MESSAGE: usize = 256;
 
-/// Completes the step's request with what differs by attempt and by deployment.
+/// Completes the step's request with what differs by attempt and by deployment; `target` is where a redirect leads.
 fn wire_request(
     plan: &IntegrationPlan,
     request: &Materialised,
     step: &StepState,
     span: u64,
+    auth: &Auth,
+    target: Option<&Uri>,
+    now: Mono,
 ) -> Result<WireRequest, Failure> {
     let endpoint = plan.endpoints.get(step.call.endpoint).ok_or_else(no_such_endpoint)?;
     let unsendable = |what: &str| {
         let message = format!("writing the request of endpoint `{}`: {what}", endpoint.name);
         Failure::new(ErrorClass::Internal, "request_mapping_failed", message)
     };
-    let mut uri = String::with_capacity(plan.base_url.len() + request.path_and_query.len());
-    uri.push_str(&plan.base_url);
-    uri.push_str(&request.path_and_query);
+    let mut uri = match target {
+        Some(target) => target.to_string(),
+        None => with_parameter([&plan.base_url, &*request.path_and_query].concat(), plan.query.as_deref()),
+    };
     let mut headers = request.headers.clone();
-    match &plan.auth {
+    match auth {
         Auth::None => {}
         Auth::Header(name, value) => {
             headers.insert(name.clone(), value.clone());
         }
         Auth::Query(name, value) => {
-            uri.push(if request.path_and_query.contains('?') { '&' } else { '?' });
-            uri.push_str(name);
-            uri.push('=');
-            uri.push_str(value.expose_secret());
+            let query = uri.split_once('?').map(|(_, query)| query);
+            let pairs = query.into_iter().flat_map(|query| query.split('&'));
+            // A provider may repeat it in a redirect.
+            if !pairs.filter_map(|pair| pair.split_once('=')).any(|(present, _)| present == name) {
+                uri = with_parameter(uri, Some(&[name, "=", value.expose_secret()].concat()));
+            }
         }
     }
     let run = &step.call.run;
@@ -402,6 +439,11 @@ fn wire_request(
     let traceparent = HeaderValue::from_maybe_shared(Bytes::from(run.trace.header(span)))
         .map_err(|_| unsendable("the trace context is no header value"))?;
     headers.insert(TRACEPARENT, traceparent);
+    if let Some(name) = &endpoint.deadline_header {
+        // No part of the step's request: it is less in each attempt.
+        let left = step.call.deadline.since(now).as_millis();
+        headers.insert(name.clone(), HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
+    }
     Ok(WireRequest {
         method: request.method.clone(),
         uri: Uri::from_maybe_shared(Bytes::from(uri)).map_err(|_| unsendable("it makes no valid URI"))?,
@@ -409,5 +451,15 @@ fn wire_request(
         body: request.body.clone(),
         timeouts: endpoint.timeouts,
         max_body: MAX_RESPONSE_BODY,
+        carrier: Carrier::Any,
     })
+}
+
+/// A URL, which has no fragment, with a further parameter.
+fn with_parameter(mut url: String, parameter: Option<&str>) -> String {
+    if let Some(parameter) = parameter {
+        url.push(if url.contains('?') { '&' } else { '?' });
+        url.push_str(parameter);
+    }
+    url
 }

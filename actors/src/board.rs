@@ -3,17 +3,21 @@
 //! A look-up never waits for a mailbox, so health, lists and look-ups answer while an actor is busy, restarting or
 //! dead. Each entry has one writer: an integration's actor its snapshot, a run's router the run's outcome.
 //!
-//! Runs that may act are kept while they are under way and, within bounds, after they ended; the oldest go first.
-//! They live in memory only: a restart forgets them, and the answers that carry them say so.
+//! Runs that may act, or that their callers do not wait for, are kept while they are under way and, within bounds,
+//! after they ended; the oldest go first. They live in memory only: a restart forgets them, and the answers that carry
+//! them say so. A run under way is kept with its router, so that any worker can have it cancelled.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use causeway_core::integration::View;
+use actix::WeakAddr;
+use causeway_core::integration::{Kept, View};
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::operation::Outcome;
 use causeway_core::time::Now;
 use dashmap::DashMap;
+
+use crate::router::{Abandon, Router};
 
 /// The most finished runs kept.
 pub const MAX_FINISHED_RUNS: usize = 10_000;
@@ -38,20 +42,31 @@ pub enum Condition {
 pub struct Snapshot {
     /// The state of its core.
     pub view: View,
+    /// What an actor that takes the place of this one goes on with.
+    pub kept: Kept,
     /// When it was written.
     pub at: Now,
     /// How its actor is doing.
     pub condition: Condition,
     /// How often its actor has been rebuilt.
     pub generation: u64,
+    /// Tells it from another integration that had its name before.
+    pub seat: u64,
 }
 
 /// The snapshots.
 #[derive(Default)]
 pub struct Board {
     integrations: DashMap<IntegrationName, Arc<Snapshot>>,
-    runs: DashMap<RunId, Arc<Outcome>>,
+    runs: DashMap<RunId, Entry>,
+    routers: DashMap<u64, WeakAddr<Router>>,
     finished: Mutex<Finished>,
+}
+
+/// A run, and at which router it is under way.
+struct Entry {
+    outcome: Arc<Outcome>,
+    router: Option<u64>,
 }
 
 /// The finished runs on the board, oldest first.
@@ -67,20 +82,42 @@ impl Board {
         self.integrations.insert(integration.clone(), Arc::new(snapshot));
     }
 
+    /// Takes an integration off that is gone, unless its name has passed to another: `seat` is what its snapshots say.
+    pub(crate) fn forget(&self, integration: &IntegrationName, seat: u64) {
+        self.integrations.remove_if(integration, |_, snapshot| snapshot.seat == seat);
+    }
+
     /// An integration's last snapshot.
     pub fn integration(&self, name: &str) -> Option<Arc<Snapshot>> {
         self.integrations.get(name).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// Writes a run down that is under way.
-    pub fn run_started(&self, outcome: Outcome) {
-        self.runs.insert(outcome.id.clone(), Arc::new(outcome));
+    /// Writes a run down that is under way at this router.
+    pub fn run_changed(&self, outcome: Outcome, router: u64) {
+        self.runs.insert(outcome.id.clone(), Entry { outcome: Arc::new(outcome), router: Some(router) });
+    }
+
+    /// Says where runs of this router can be cancelled.
+    pub(crate) fn router_started(&self, index: u64, router: WeakAddr<Router>) {
+        self.routers.insert(index, router);
+    }
+
+    /// Asks for a run to be cancelled; what becomes of that its outcome tells. `None` if there is no such run.
+    pub fn cancel(&self, id: &str) -> Option<Arc<Outcome>> {
+        let (outcome, router) = self.runs.get(id).map(|it| (Arc::clone(&it.outcome), it.router))?;
+        let router = router.and_then(|index| self.routers.get(&index)?.upgrade());
+        if let Some(router) = router
+            && router.try_send(Abandon(outcome.id.clone())).is_err()
+        {
+            tracing::warn!(run_id = id, "could not tell the router to cancel a run");
+        }
+        Some(outcome)
     }
 
     /// Writes a run's outcome down, and lets the oldest go where there are too many.
     pub fn run_finished(&self, outcome: Outcome) {
         let (id, size) = (outcome.id.clone(), outcome.result.bytes().len() + RUN_OVERHEAD);
-        self.runs.insert(id.clone(), Arc::new(outcome));
+        self.runs.insert(id.clone(), Entry { outcome: Arc::new(outcome), router: None });
         for old in self.make_room(id, size) {
             self.runs.remove(&old);
         }
@@ -106,7 +143,7 @@ impl Board {
 
     /// A run under way, or one of the last that ended.
     pub fn run(&self, id: &str) -> Option<Arc<Outcome>> {
-        self.runs.get(id).map(|entry| Arc::clone(entry.value()))
+        self.runs.get(id).map(|entry| Arc::clone(&entry.outcome))
     }
 }
 
@@ -139,7 +176,7 @@ mod tests {
     #[test]
     fn the_oldest_finished_runs_are_let_go() {
         let board = Board::default();
-        board.run_started(outcome("run_live".to_owned(), Json::NULL));
+        board.run_changed(outcome("run_live".to_owned(), Json::NULL), 0);
         for n in 0..=MAX_FINISHED_RUNS {
             board.run_finished(outcome(format!("run_{n}"), Json::NULL));
         }

@@ -21,7 +21,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
-use crate::ports::{Broken, Client, Exchange, Flight, Target, Timings, Transport, WireRequest, WireResponse};
+use crate::ports::{
+    Broken, Carrier, Client, Exchange, Flight, Target, Timings, Transport, WireRequest, WireResponse,
+};
 
 /// What a scripted request comes to.
 #[derive(Clone, Debug)]
@@ -32,6 +34,8 @@ pub struct Script {
     pub ends_after: Duration,
     /// How it ends.
     pub ending: Ending,
+    /// Whether its connection had served before.
+    pub reused: bool,
 }
 
 /// How a scripted request ends.
@@ -48,7 +52,7 @@ pub enum Ending {
 impl Script {
     /// Leaves at once, and ends at once so.
     pub const fn ends(ending: Ending) -> Self {
-        Self { leaves_after: Duration::ZERO, ends_after: Duration::ZERO, ending }
+        Self { leaves_after: Duration::ZERO, ends_after: Duration::ZERO, ending, reused: false }
     }
 
     /// Answers at once.
@@ -68,6 +72,13 @@ impl Script {
         self
     }
 
+    /// The same, on a connection that had served before.
+    #[must_use]
+    pub const fn reused(mut self) -> Self {
+        self.reused = true;
+        self
+    }
+
     /// The same, without ever leaving.
     #[must_use]
     pub const fn unsent(mut self) -> Self {
@@ -83,6 +94,8 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
+    /// Which connections might carry it.
+    pub carrier: Carrier,
     /// What it was to come to.
     pub script: Script,
     /// When it was handed to the transport.
@@ -157,7 +170,16 @@ impl Client for ScriptedTransport {
             script.ending = Ending::Breaks(Reason::TotalTimeout);
         }
         let (headers, body, at) = (request.headers, request.body, self.clock.mono());
-        seen.push(Seen { headers, body, script: script.clone(), at, over: None, fate: Fate::Flying });
+        let carrier = request.carrier;
+        seen.push(Seen {
+            headers,
+            body,
+            carrier,
+            script: script.clone(),
+            at,
+            over: None,
+            fate: Fate::Flying,
+        });
         Box::pin(ScriptedFlight {
             leaves: Box::pin(tokio::time::sleep(script.leaves_after)),
             ends: Box::pin(tokio::time::sleep(script.ends_after)),
@@ -199,7 +221,7 @@ impl Future for ScriptedFlight {
             }),
             Ending::Panics => self.explode(),
         };
-        Poll::Ready(Exchange { result, phase, reused: false, timings: Timings::default() })
+        Poll::Ready(Exchange { result, phase, reused: self.script.reused, timings: Timings::default() })
     }
 }
 

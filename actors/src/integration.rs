@@ -11,9 +11,10 @@
 //! core adopts the attempt, and its result answers the call. Calls that were waiting are answered: failed, or
 //! unknown where an earlier attempt is in doubt. The mailbox survives, the neighbours do not notice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::{Actor, AsyncContext, Context, SpawnHandle};
@@ -23,7 +24,9 @@ use causeway_core::failure::ErrorClass;
 use causeway_core::idempotency::Doubt;
 use causeway_core::integration::{AttemptId, CallEnd, CallId, Disposition, Effect, Integration, Send};
 use causeway_core::json::Json;
-use causeway_core::time::{Mono, Now};
+use causeway_core::limits::{self, Groups, Told, Watch};
+use causeway_core::time::{Mono, Now, Wall};
+use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::attempt::{self, Guard, Job, Report, StepState};
@@ -32,15 +35,19 @@ use crate::clock::Clock;
 use crate::guard::{self, Restarts};
 use crate::meters::Meters;
 use crate::plan::{IntegrationPlan, LogPlan};
-use crate::ports::{Client, Target, Transport};
+use crate::ports::{Client, Transport};
 use crate::record::Record;
 
+mod clients;
 mod handlers;
 mod messages;
+mod probes;
+mod reconfigure;
 mod restart;
 
-pub(crate) use messages::{AttemptFinished, AttemptOverdue, Wake};
-pub use messages::{Cancel, Execute, Reset, StepEnd, StepReply, Trip};
+use clients::Clients;
+pub(crate) use messages::{AttemptFinished, AttemptOverdue, Reconfigure, Wake};
+pub use messages::{Cancel, Execute, Reset, SetMode, StepEnd, StepReply};
 #[cfg(feature = "testing")]
 pub use messages::{DieNow, PanicNow};
 
@@ -56,13 +63,15 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) log: Arc<LogPlan>,
     pub(crate) seed: u64,
+    /// The limits that integrations share.
+    pub(crate) groups: Groups,
 }
 
 /// One integration's actor.
 pub struct IntegrationActor {
     parts: Parts,
     core: Integration<Json>,
-    client: Rc<dyn Client>,
+    clients: Clients,
     meters: Meters,
     calls: HashMap<CallId, Caller>,
     flying: HashMap<AttemptId, Flying>,
@@ -76,17 +85,23 @@ pub struct IntegrationActor {
     posted: Mono,
     stale: bool,
     sampled: f64,
+    /// Set from any thread when something came free in a group of limits.
+    group_released: Arc<AtomicBool>,
+    /// Keeps the wakers with the groups.
+    watches: Vec<Watch>,
 }
 
 /// Who waits for a call.
 struct Caller {
     reply: oneshot::Sender<StepReply>,
     step: Rc<StepState>,
+    client: Rc<dyn Client>,
     attempts: u32,
     doubt: Doubt,
     /// An attempt has come back with the effect done, and the call is not answered yet.
     acted: bool,
-    _permit: OwnedSemaphorePermit,
+    /// The place it takes up among the callers' calls; a probe takes none.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// An attempt on the wire.
@@ -99,28 +114,21 @@ struct Flying {
 impl IntegrationActor {
     /// A new actor. One that takes the place of an actor that has died goes by what that one left on the board.
     pub(crate) fn new(parts: Parts) -> Self {
-        let now = parts.clock.mono();
-        let target = Target { integration: parts.plan.name.clone(), pool: parts.plan.spec.pool.clone() };
+        let now = parts.clock.now();
         let (spec, seed) = (parts.plan.spec.clone(), parts.seed);
         let last = parts.board.integration(parts.plan.name.as_str());
-        let core = match last.as_deref() {
-            None => Integration::new(spec, now, seed),
-            Some(Snapshot { view, at, generation, .. }) => {
-                let parked_until = view.parked_for.map(|wait| at.mono + wait);
-                Integration::restarted(
-                    spec,
-                    now,
-                    seed.wrapping_add(*generation),
-                    view.mode.clone(),
-                    parked_until,
-                    0,
-                )
+        let mut core = match last.as_deref() {
+            None => Integration::new(spec, &parts.groups, now, seed),
+            Some(Snapshot { kept, generation, .. }) => {
+                let seed = seed.wrapping_add(*generation);
+                Integration::restarted(spec, &parts.groups, now, seed, kept, 0)
             }
         };
         let quarantined = last.as_ref().is_some_and(|last| last.condition == Condition::Quarantined);
+        core.let_probe(!quarantined);
         Self {
             core,
-            client: parts.transport.open(&target),
+            clients: Clients::open(&parts),
             meters: Meters::new(&parts.plan),
             calls: HashMap::new(),
             flying: HashMap::new(),
@@ -130,9 +138,11 @@ impl IntegrationActor {
             resting_until: None,
             generation: last.map_or(0, |last| last.generation + 1),
             wake: None,
-            posted: now,
+            posted: now.mono,
             stale: true,
             sampled: 0.0,
+            group_released: Arc::default(),
+            watches: Vec::new(),
             parts,
         }
     }
@@ -146,7 +156,10 @@ impl IntegrationActor {
     fn turn(&mut self, ctx: &mut Context<Self>, body: impl FnOnce(&mut Self, Now)) {
         let now = self.parts.clock.now();
         let turned = guard::caught(|| {
-            self.core.advance(now.mono);
+            self.core.advance(now);
+            if self.group_released.swap(false, Ordering::AcqRel) {
+                self.core.group_released(now);
+            }
             if self.resting_until.is_some_and(|until| until <= now.mono) {
                 self.rested(now);
             }
@@ -171,7 +184,9 @@ impl IntegrationActor {
                     }
                 }
                 Effect::Pending(call) => self.tell_pending(call),
+                Effect::BudgetExhausted(_) => self.meters.retry_budget_exhausted(),
                 Effect::Answer { call, end, attempts } => self.answer(call, end, attempts),
+                Effect::Probe(probe) => self.probe(now, probe),
                 Effect::Transition(transition) => {
                     self.tell_transition(&transition);
                     breaker_changed = true;
@@ -187,15 +202,17 @@ impl IntegrationActor {
     fn send(&mut self, ctx: &Context<Self>, send: Send) {
         let Some(caller) = self.calls.get_mut(&send.call) else { return };
         caller.attempts = send.number;
+        if let Some(wait) = &send.limited {
+            self.meters.limit_wait(wait);
+        }
         self.next_attempt = self.next_attempt.max(send.attempt.0 + 1);
         let (stop, stopped) = oneshot::channel();
         self.flying.insert(send.attempt, Flying { call: send.call, queued: send.queued, stop: Some(stop) });
-        let safety = self.core.resend(caller.step.call.endpoint).safety();
+        let safety = caller.step.safety();
         let address = ctx.address().downgrade();
         actix::spawn(attempt::run(Job {
-            plan: Arc::clone(&self.parts.plan),
             step: Rc::clone(&caller.step),
-            client: Rc::clone(&self.client),
+            client: Rc::clone(&caller.client),
             clock: self.parts.clock,
             sanitiser: self.parts.log.sanitiser.clone(),
             number: send.number,
@@ -211,15 +228,17 @@ impl IntegrationActor {
             let (reply, rest) = oneshot::channel();
             let first = std::mem::replace(&mut caller.reply, reply);
             // A router that is gone waits for nothing.
-            let _ = first.send(StepReply::Pending(rest));
+            let _ = first.send(StepReply::Pending { attempts: caller.attempts, rest });
         }
     }
 
     fn answer(&mut self, call: CallId, end: CallEnd<Json>, attempts: u32) {
-        if let CallEnd::Failed(failure) | CallEnd::Unknown(failure) = &end {
-            self.meters.rejection(failure.class);
-        }
         if let Some(caller) = self.calls.remove(&call) {
+            if let CallEnd::Failed(failure) | CallEnd::Unknown(failure) = &end
+                && caller.permit.is_some()
+            {
+                self.meters.rejection(failure.class);
+            }
             // A router that is gone waits for nothing; the permit comes back all the same.
             let _ = caller.reply.send(StepReply::Ended(StepEnd { end, attempts }));
         }
@@ -233,36 +252,46 @@ impl IntegrationActor {
             from = transition.from.as_str(),
             to = transition.to.as_str(),
             reason = transition.cause.as_str(),
-            "breaker changed its state"
+            enforced = transition.enforced,
+            "{}",
+            if transition.enforced {
+                "breaker changed its state"
+            } else {
+                "breaker would have changed its state; its mode is metrics_only"
+            }
         );
     }
 
-    fn finished(&mut self, now: Mono, attempt: AttemptId, report: Report) {
+    fn finished(&mut self, now: Now, attempt: AttemptId, report: Report) {
         let Some(flying) = self.flying.remove(&attempt) else { return };
         let Some(caller) = self.calls.get_mut(&flying.call) else { return };
         let step = Rc::clone(&caller.step);
-        let Report { end, trace } = report;
+        let Report { mut end, trace } = report;
+        if let Some(response) = &trace.response {
+            end.told = told(&self.parts.plan, &step, &response.headers, now.wall);
+        }
         let failure = end.result.as_ref().err().cloned();
         if let Some(failure) = &failure {
             caller.doubt.observe(failure);
         }
-        let mutating = self.core.resend(step.call.endpoint).safety() == Safety::Mutating;
+        let mutating = step.safety() == Safety::Mutating;
         let done = failure.as_ref().is_none_or(|failure| failure.class == ErrorClass::InvalidResponse);
         caller.acted = mutating && done;
         let disposition = self.core.finished(now, attempt, end);
-        let endpoint = step.call.endpoint;
+        let endpoint = step.name();
         let status = trace.response.as_ref().map(|response| response.status.as_u16());
         let status = status.or_else(|| failure.as_ref().and_then(|failure| failure.provider_status));
-        self.meters.attempt(endpoint, failure.as_ref().map_or(Ok(()), Err), status, trace.timings.total);
         self.meters.phases(flying.queued, &trace.timings, trace.reused);
-        if let (Disposition::Retry(_), Some(failure)) = (disposition, &failure) {
-            self.meters.retry(endpoint, failure.class);
+        if let Some(endpoint) = endpoint {
+            let result = failure.as_ref().map_or(Ok(()), Err);
+            self.meters.attempt(endpoint, result, status, trace.timings.total);
+            if let (Disposition::Retry(_), Some(failure)) = (disposition, &failure) {
+                self.meters.retry(endpoint, failure.class);
+            }
         }
         if failure.is_some() || self.sample() {
-            let (plan, log) = (&self.parts.plan, &self.parts.log);
-            let failure = failure.as_ref();
-            Record { plan, log, step: &step, trace: &trace, failure, queued: flying.queued, disposition }
-                .write();
+            let (log, failure) = (&self.parts.log, failure.as_ref());
+            Record { log, step: &step, trace: &trace, failure, queued: flying.queued, disposition }.write();
         }
     }
 
@@ -279,11 +308,18 @@ impl IntegrationActor {
     /// Writes the board, and the gauges with it. It is stale at once where time alone changes it: while tokens come
     /// back, and while outcomes leave the breaker's window.
     fn post(&mut self, now: Now) {
-        let view = self.core.view(now.mono);
+        let (view, kept) = (self.core.view(now), self.core.kept(now));
         self.stale =
             view.window.calls > 0 || view.limits.iter().any(|limit| limit.remaining < limit.capacity);
         self.meters.gauges(&view);
-        let snapshot = Snapshot { view, at: now, condition: self.condition, generation: self.generation };
+        let snapshot = Snapshot {
+            view,
+            kept,
+            at: now,
+            condition: self.condition,
+            generation: self.generation,
+            seat: self.parts.seed,
+        };
         self.parts.board.post(&self.parts.plan.name, snapshot);
         self.posted = now.mono;
     }
@@ -307,10 +343,38 @@ impl IntegrationActor {
         }
     }
 
+    /// Has the actor woken when something comes free in a group of limits. A mailbox without room for the message holds
+    /// others, and any turn looks.
+    fn watch_groups(&mut self, ctx: &Context<Self>) {
+        let groups: BTreeSet<_> =
+            self.parts.plan.spec.limits.iter().filter_map(|limit| limit.group.as_ref()).collect();
+        let watch = |group| {
+            let (address, released) = (ctx.address().downgrade(), Arc::clone(&self.group_released));
+            self.parts.groups.watch(group, move || {
+                if !released.swap(true, Ordering::AcqRel)
+                    && let Some(address) = address.upgrade()
+                {
+                    let _ = address.try_send(Wake);
+                }
+            })
+        };
+        self.watches = groups.into_iter().map(watch).collect();
+    }
+
     fn woken(&mut self, ctx: &mut Context<Self>) {
         self.wake = None;
         self.turn(ctx, |_, _| {});
     }
+}
+
+/// What an answer tells of the limits that its call takes from.
+fn told(plan: &Arc<IntegrationPlan>, step: &StepState, headers: &HeaderMap, at: Wall) -> Vec<Told> {
+    if plan.spec.limits.iter().all(|limit| limit.learn.is_none()) {
+        return Vec::new();
+    }
+    // A call without a demand has not been sent.
+    step.demand(plan)
+        .map_or_else(|_| Vec::new(), |demand| limits::observe(&plan.spec.limits, &demand, headers, at))
 }
 
 impl Actor for IntegrationActor {
@@ -319,6 +383,7 @@ impl Actor for IntegrationActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(Self::mailbox(&self.parts.plan));
         self.wake = None;
+        self.watch_groups(ctx);
         self.post(self.parts.clock.now());
         // The timer is not set here: a context that restarts counts its timers anew, and may still have to carry out
         // that the first of its former life be cancelled. By the next message it has. A mailbox without room for it

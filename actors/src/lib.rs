@@ -3,13 +3,16 @@
 //! - [`mesh`] builds everything and takes it down in order; [`directory`] is where integrations are reached;
 //! - [`router`] takes operations in, one router per HTTP worker;
 //! - [`integration`] is the actor of one external system, with its attempts and their connections;
-//! - [`board`] is what HTTP reads; [`ports`] is what the actors ask of the server;
+//! - [`board`] is what HTTP reads; [`stale`] keeps the last good results; [`ports`] is what the actors ask of the server;
+//! - [`credential`]: an integration's secret while it changes;
 //! - [`guard`] turns a panic into a restart; [`clock`] is the only reader of clocks; [`metric`] names every metric;
 //! - [`plan`] is what all of it is built from.
 
 mod attempt;
 pub mod board;
 pub mod clock;
+pub mod credential;
+mod demand;
 pub mod directory;
 #[cfg(feature = "testing")]
 pub mod fakes;
@@ -18,9 +21,11 @@ pub mod integration;
 pub mod mesh;
 mod meters;
 pub mod metric;
+mod permits;
 pub mod plan;
 pub mod ports;
 mod record;
 pub mod router;
+pub mod stale;
 
 pub use record::TARGET as ATTEMPT_TARGET;

@@ -1,19 +1,25 @@
-//! Builds the actors, keeps them alive, and takes them down in order.
+//! Builds the actors, keeps them alive, gives them new plans, and takes them down in order.
 //!
-//! Integrations are placed round robin on I/O threads; the [`Directory`] tells where each is reached.
+//! Integrations are placed round robin on I/O threads, or on one of their own; the [`Directory`] tells where each is
+//! reached. A reload makes a new directory: what is new is started, what has changed is told and keeps its state, what
+//! is gone ends with the last run that knows it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use actix::{Actor, Addr, Arbiter};
+use arc_swap::ArcSwap;
+use causeway_core::limits::Groups;
+use futures_util::future::join_all;
 
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::directory::{Directory, Place};
+use crate::directory::{Directory, Place, Thread};
 use crate::integration::Parts;
 use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::Transport;
-use crate::router::Router;
+use crate::router::{Router, Shared};
+use crate::stale::StaleStore;
 
 /// What a mesh is built from.
 pub struct MeshSpec {
@@ -35,10 +41,15 @@ pub struct MeshSpec {
 
 /// All actors but the routers.
 pub struct Mesh {
-    directory: Arc<Directory>,
+    directory: ArcSwap<Directory>,
     board: Arc<Board>,
+    groups: Groups,
+    stale: Arc<StaleStore>,
+    transport: Arc<dyn Transport>,
     clock: Clock,
     arbiters: Vec<Arbiter>,
+    seed: u64,
+    seats: AtomicUsize,
     routers: AtomicU64,
     max_runs: usize,
 }
@@ -47,34 +58,74 @@ impl Mesh {
     /// Builds every integration's actor. Call inside an actix system.
     pub fn start(spec: MeshSpec) -> Self {
         let MeshSpec { integrations, transport, log, clock, io_threads, max_runs, seed } = spec;
-        let arbiters: Vec<Arbiter> = (0..io_threads).map(|_| Arbiter::new()).collect();
-        let (board, log) = (Arc::new(Board::default()), Arc::new(log));
-        let places = integrations.into_iter().enumerate().map(|(index, plan)| {
-            let thread = (!arbiters.is_empty()).then(|| arbiters[index % arbiters.len()].handle());
-            let parts = Parts {
-                plan: Arc::clone(&plan),
-                transport: Arc::clone(&transport),
-                board: Arc::clone(&board),
-                clock,
-                log: Arc::clone(&log),
-                seed: seed.wrapping_add(index as u64),
-            };
-            Place::start(plan, parts, thread)
+        let mesh = Self {
+            directory: ArcSwap::default(),
+            board: Arc::default(),
+            groups: Groups::new(),
+            stale: Arc::default(),
+            transport,
+            clock,
+            arbiters: (0..io_threads).map(|_| Arbiter::new()).collect(),
+            seed,
+            seats: AtomicUsize::new(0),
+            routers: AtomicU64::new(0),
+            max_runs,
+        };
+        let log = Arc::new(log);
+        let places = integrations.into_iter().map(|plan| Arc::new(mesh.place(plan, &log)));
+        mesh.directory.store(Arc::new(Directory::new(places)));
+        mesh
+    }
+
+    /// Starts an integration's actor.
+    fn place(&self, plan: Arc<IntegrationPlan>, log: &Arc<LogPlan>) -> Place {
+        let index = self.seats.fetch_add(1, Ordering::Relaxed);
+        let parts = Parts {
+            plan: Arc::clone(&plan),
+            transport: Arc::clone(&self.transport),
+            board: Arc::clone(&self.board),
+            clock: self.clock,
+            log: Arc::clone(log),
+            seed: self.seed.wrapping_add(index as u64),
+            groups: self.groups.clone(),
+        };
+        let shared = index.checked_rem(self.arbiters.len()).and_then(|index| self.arbiters.get(index));
+        let thread = match shared {
+            None => Thread::Calling,
+            Some(_) if plan.dedicated_thread => Thread::Own(Arbiter::new()),
+            Some(shared) => Thread::Shared(shared.handle()),
+        };
+        Place::start(plan, parts, thread)
+    }
+
+    /// Goes on with these integrations; returns when every actor goes by its plan. Runs under way keep to the
+    /// directory they began with. Call inside an actix system, one call after the other.
+    pub async fn reconfigure(&self, integrations: Vec<Arc<IntegrationPlan>>, log: LogPlan) -> Arc<Directory> {
+        let (log, former) = (Arc::new(log), self.directory());
+        let places = integrations.into_iter().map(|plan| {
+            let (known, log) = (former.find(plan.name.as_str()).cloned(), Arc::clone(&log));
+            async move {
+                Arc::new(match known {
+                    Some(known) => known.reconfigured(plan, log).await,
+                    None => self.place(plan, &log),
+                })
+            }
         });
-        let directory = Arc::new(Directory::new(places));
-        Self { directory, board, clock, arbiters, routers: AtomicU64::new(0), max_runs }
+        let directory = Arc::new(Directory::new(join_all(places).await));
+        self.directory.store(Arc::clone(&directory));
+        directory
     }
 
     /// Starts a router on the calling thread.
     pub fn start_router(&self) -> Addr<Router> {
         let index = self.routers.fetch_add(1, Ordering::Relaxed);
-        Router::new(Arc::clone(&self.directory), Arc::clone(&self.board), self.clock, index, self.max_runs)
-            .start()
+        let (board, stale) = (Arc::clone(&self.board), Arc::clone(&self.stale));
+        Router::new(Shared { board, stale, clock: self.clock }, index, self.max_runs).start()
     }
 
-    /// Finds integrations.
-    pub const fn directory(&self) -> &Arc<Directory> {
-        &self.directory
+    /// Finds the integrations that there are now.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.load_full()
     }
 
     /// What HTTP reads.
@@ -86,6 +137,9 @@ impl Mesh {
     pub fn stop(&self) {
         for arbiter in &self.arbiters {
             arbiter.stop();
+        }
+        for place in self.directory().places() {
+            place.stop_own_thread();
         }
     }
 }

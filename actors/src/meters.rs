@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use causeway_core::breaker::{State, Transition};
 use causeway_core::failure::{ErrorClass, Failure, Reason};
-use causeway_core::integration::View;
-use causeway_core::name::{IntegrationName, OperationName};
-use causeway_core::operation::RunStatus;
+use causeway_core::integration::{LimitWait, View};
+use causeway_core::name::{EndpointName, IntegrationName, LimitName, OperationName};
+use causeway_core::operation::{Outcome, Plan, RunStatus, ServedBy, StepPlan};
 use metrics::{Counter, Gauge, Histogram};
 
 use crate::metric::{Labels, Metric};
@@ -20,7 +20,8 @@ use crate::ports::Timings;
 /// One integration's metrics.
 pub(crate) struct Meters {
     integration: IntegrationName,
-    endpoints: Vec<EndpointMeters>,
+    labels: Labels,
+    endpoints: HashMap<EndpointName, EndpointMeters>,
     queue: Histogram,
     dns: Histogram,
     connect: Histogram,
@@ -30,11 +31,18 @@ pub(crate) struct Meters {
     reused: [Counter; 2],
     rejections: Vec<(ErrorClass, Counter)>,
     states: Vec<(State, Gauge)>,
-    limits: Vec<Gauge>,
+    limits: Vec<LimitMeters>,
+    budget_exhausted: Counter,
     in_flight: Gauge,
     queued: Gauge,
     restarts: Counter,
     quarantined: Gauge,
+}
+
+struct LimitMeters {
+    name: LimitName,
+    remaining: Gauge,
+    wait: Histogram,
 }
 
 struct EndpointMeters {
@@ -49,10 +57,9 @@ struct EndpointMeters {
 const REJECTIONS: [ErrorClass; 4] =
     [ErrorClass::BreakerOpen, ErrorClass::Throttled, ErrorClass::Overloaded, ErrorClass::Deadline];
 
-const STATES: [State; 4] = [State::Closed, State::Open, State::HalfOpen, State::ForcedOpen];
-
 impl Meters {
     pub(crate) fn new(plan: &IntegrationPlan) -> Self {
+        plan.auth.describe(&plan.name);
         let labels = Labels::none().named("integration", plan.name.shared());
         let phase = |phase| Metric::AttemptPhase.histogram(&labels.clone().word("phase", phase));
         let connections = |reused| Metric::ConnectionsTotal.counter(&labels.clone().word("reused", reused));
@@ -60,11 +67,19 @@ impl Meters {
         let capacity = |limit: &causeway_core::limits::LimitSpec| {
             let labels = labels.clone().named("limit", limit.name.shared());
             Metric::LimitCapacity.gauge(&labels).set(f64::from(limit.capacity()));
-            Metric::LimitRemaining.gauge(&labels)
+            let (remaining, wait) =
+                (Metric::LimitRemaining.gauge(&labels), Metric::LimitWait.histogram(&labels));
+            LimitMeters { name: limit.name.clone(), remaining, wait }
         };
+        let budget_exhausted = Metric::RetryBudgetExhausted.counter(&labels);
+        budget_exhausted.increment(0);
         Metric::PoolCapacity.gauge(&labels).set(f64::from(plan.spec.pool.max_in_flight));
         Self {
-            endpoints: plan.endpoints.iter().map(|endpoint| EndpointMeters::new(&labels, endpoint)).collect(),
+            endpoints: plan
+                .endpoints
+                .iter()
+                .map(|endpoint| (endpoint.name.clone(), EndpointMeters::new(&labels, &endpoint.name)))
+                .collect(),
             queue: phase("queue"),
             dns: phase("dns"),
             connect: phase("connect"),
@@ -79,29 +94,37 @@ impl Meters {
                     (class, counter)
                 })
                 .into(),
-            states: STATES
+            states: State::ALL
                 .map(|state| {
                     (state, Metric::BreakerState.gauge(&labels.clone().word("state", state.as_str())))
                 })
                 .into(),
             limits: plan.spec.limits.iter().map(capacity).collect(),
+            budget_exhausted,
             in_flight: Metric::PoolInFlight.gauge(&labels),
             queued: Metric::PoolQueued.gauge(&labels),
             restarts: Metric::ActorRestarts.counter(&actor),
             quarantined: Metric::ActorQuarantined.gauge(&actor),
             integration: plan.name.clone(),
+            labels,
         }
+    }
+
+    /// One endpoint's metrics; of one that the plan no longer has, too: a call may have begun with it.
+    fn endpoint(&mut self, name: &EndpointName) -> &mut EndpointMeters {
+        let labels = &self.labels;
+        self.endpoints.entry(name.clone()).or_insert_with(|| EndpointMeters::new(labels, name))
     }
 
     /// Counts the end of an attempt.
     pub(crate) fn attempt(
         &mut self,
-        endpoint: usize,
+        endpoint: &EndpointName,
         result: Result<(), &Failure>,
         status: Option<u16>,
         total: Duration,
     ) {
-        let Some(meters) = self.endpoints.get_mut(endpoint) else { return };
+        let meters = self.endpoint(endpoint);
         let (outcome, reason) = match result {
             Ok(()) => ("success", Reason::None),
             Err(failure) => (failure.class.as_str(), failure.reason),
@@ -134,13 +157,25 @@ impl Meters {
     }
 
     /// Counts a retry.
-    pub(crate) fn retry(&mut self, endpoint: usize, class: ErrorClass) {
-        if let Some(meters) = self.endpoints.get_mut(endpoint) {
-            let labels = &meters.labels;
-            let counter = meters.retries.entry(class).or_insert_with(|| {
-                Metric::RetriesTotal.counter(&labels.clone().word("class", class.as_str()))
-            });
-            counter.increment(1);
+    pub(crate) fn retry(&mut self, endpoint: &EndpointName, class: ErrorClass) {
+        let meters = self.endpoint(endpoint);
+        let labels = &meters.labels;
+        let counter = meters
+            .retries
+            .entry(class)
+            .or_insert_with(|| Metric::RetriesTotal.counter(&labels.clone().word("class", class.as_str())));
+        counter.increment(1);
+    }
+
+    /// Counts a retry that the budget did not allow.
+    pub(crate) fn retry_budget_exhausted(&self) {
+        self.budget_exhausted.increment(1);
+    }
+
+    /// Records how long a call waited for a limit.
+    pub(crate) fn limit_wait(&self, wait: &LimitWait) {
+        if let Some(meters) = self.limits.iter().find(|meters| meters.name == wait.limit) {
+            meters.wait.record(wait.waited);
         }
     }
 
@@ -151,13 +186,19 @@ impl Meters {
         }
     }
 
-    /// Counts a change of the breaker's state.
+    /// Counts a change of the breaker's state, or one that it only tells: those lead from and to `metrics_only`, since
+    /// whoever watches for an opening must not be woken by one that refuses nobody.
     pub(crate) fn transition(&self, transition: &Transition) {
+        let (from, to, reason) = if transition.enforced {
+            (transition.from, transition.to, transition.cause.as_str())
+        } else {
+            (State::MetricsOnly, State::MetricsOnly, transition.would())
+        };
         let labels = Labels::none()
             .named("integration", self.integration.shared())
-            .word("from", transition.from.as_str())
-            .word("to", transition.to.as_str())
-            .word("reason", transition.cause.as_str());
+            .word("from", from.as_str())
+            .word("to", to.as_str())
+            .word("reason", reason);
         Metric::BreakerTransitions.counter(&labels).increment(1);
     }
 
@@ -166,8 +207,8 @@ impl Meters {
         for (state, gauge) in &self.states {
             gauge.set(f64::from(u8::from(*state == view.state)));
         }
-        for (gauge, limit) in self.limits.iter().zip(&view.limits) {
-            gauge.set(f64::from(limit.remaining));
+        for (meters, limit) in self.limits.iter().zip(&view.limits) {
+            meters.remaining.set(f64::from(limit.remaining));
         }
         self.in_flight.set(f64::from(view.in_flight));
         self.queued.set(f64::from(u32::try_from(view.queued).unwrap_or(u32::MAX)));
@@ -185,8 +226,8 @@ impl Meters {
 }
 
 impl EndpointMeters {
-    fn new(integration: &Labels, endpoint: &causeway_core::endpoint::Endpoint) -> Self {
-        let labels = integration.clone().named("endpoint", endpoint.name.shared());
+    fn new(integration: &Labels, name: &EndpointName) -> Self {
+        let labels = integration.clone().named("endpoint", name.shared());
         let mut meters = Self {
             duration: Metric::AttemptDuration.histogram(&labels),
             rate_limited: Metric::Provider429.counter(&labels),
@@ -226,9 +267,32 @@ const fn status_class(status: Option<u16>) -> &'static str {
     }
 }
 
+/// Makes the series of what may stand in for the providers of an operation's steps, at zero.
+pub fn announce(plan: &Plan) {
+    for step in plan.steps.as_slice() {
+        let kinds = [
+            (ServedBy::Alternate, !step.alternates.is_empty()),
+            (ServedBy::Stale, step.fallback.stale.is_some()),
+            (ServedBy::Value, step.fallback.value.is_some()),
+        ];
+        for (by, _) in kinds.into_iter().filter(|(_, may)| *may) {
+            fallback(step, by).increment(0);
+        }
+    }
+}
+
+fn fallback(step: &StepPlan, by: ServedBy) -> Counter {
+    let call = &step.primary.call;
+    let labels = Labels::none()
+        .named("integration", call.integration.shared())
+        .named("endpoint", call.endpoint.shared())
+        .word("kind", by.as_str());
+    Metric::Fallbacks.counter(&labels)
+}
+
 /// One operation's metrics, on one thread.
 pub(crate) struct RunMeters {
-    outcomes: [(RunStatus, Counter); 4],
+    outcomes: [(RunStatus, Counter); 5],
     duration: Histogram,
     in_flight: Gauge,
 }
@@ -236,7 +300,13 @@ pub(crate) struct RunMeters {
 impl RunMeters {
     pub(crate) fn new(operation: &OperationName) -> Self {
         let labels = Labels::none().named("operation", operation.shared());
-        let ends = [RunStatus::Succeeded, RunStatus::Failed, RunStatus::Unknown, RunStatus::Cancelled];
+        let ends = [
+            RunStatus::Succeeded,
+            RunStatus::Partial,
+            RunStatus::Failed,
+            RunStatus::Unknown,
+            RunStatus::Cancelled,
+        ];
         Self {
             outcomes: ends.map(|status| {
                 let counter = Metric::RunsTotal.counter(&labels.clone().word("outcome", status.as_str()));
@@ -245,6 +315,15 @@ impl RunMeters {
             }),
             duration: Metric::RunDuration.histogram(&labels),
             in_flight: Metric::RunsInFlight.gauge(&labels),
+        }
+    }
+
+    /// Counts what stood in for the providers of a run's steps, at the endpoints that did not serve.
+    pub(crate) fn fallbacks(plan: &Plan, outcome: &Outcome) {
+        for (step, plan) in outcome.steps.iter().zip(plan.steps.as_slice()) {
+            if let Some(by) = step.served_by.filter(|by| *by != ServedBy::Primary) {
+                fallback(plan, by).increment(1);
+            }
         }
     }
 

@@ -32,6 +32,10 @@ pub enum Metric {
     BreakerTransitions,
     /// Calls that ended without an attempt being allowed · integration, class.
     Rejections,
+    /// Retries that the retry budget did not allow · integration.
+    RetryBudgetExhausted,
+    /// How long calls waited for a limit · integration, limit.
+    LimitWait,
     /// Tokens left · integration, limit.
     LimitRemaining,
     /// Tokens there may be · integration, limit.
@@ -46,10 +50,16 @@ pub enum Metric {
     PoolCapacity,
     /// Attempts by connection · integration, reused.
     ConnectionsTotal,
+    /// Credentials read again after a refusal · integration, outcome.
+    CredentialRefresh,
+    /// Answers that break their schema · integration, endpoint, kind.
+    SchemaViolations,
     /// Restarts after a panic · actor.
     ActorRestarts,
     /// 1 while an actor is quarantined · actor.
     ActorQuarantined,
+    /// Steps that something stood in for · integration, endpoint, kind.
+    Fallbacks,
     /// What was let go under pressure · kind.
     Dropped,
     /// Always 1 · version, revision.
@@ -58,7 +68,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::RunsTotal,
         Self::RunDuration,
         Self::RunsInFlight,
@@ -69,6 +79,8 @@ impl Metric {
         Self::BreakerState,
         Self::BreakerTransitions,
         Self::Rejections,
+        Self::RetryBudgetExhausted,
+        Self::LimitWait,
         Self::LimitRemaining,
         Self::LimitCapacity,
         Self::Provider429,
@@ -76,8 +88,11 @@ impl Metric {
         Self::PoolQueued,
         Self::PoolCapacity,
         Self::ConnectionsTotal,
+        Self::CredentialRefresh,
+        Self::SchemaViolations,
         Self::ActorRestarts,
         Self::ActorQuarantined,
+        Self::Fallbacks,
         Self::Dropped,
         Self::BuildInfo,
     ];
@@ -99,6 +114,8 @@ impl Metric {
             Self::BreakerState => "causeway_breaker_state",
             Self::BreakerTransitions => "causeway_breaker_transitions_total",
             Self::Rejections => "causeway_rejections_total",
+            Self::RetryBudgetExhausted => "causeway_retry_budget_exhausted_total",
+            Self::LimitWait => "causeway_limit_wait_seconds",
             Self::LimitRemaining => "causeway_limit_remaining",
             Self::LimitCapacity => "causeway_limit_capacity",
             Self::Provider429 => "causeway_provider_429_total",
@@ -106,8 +123,11 @@ impl Metric {
             Self::PoolQueued => "causeway_pool_queued",
             Self::PoolCapacity => "causeway_pool_capacity",
             Self::ConnectionsTotal => "causeway_connections_total",
+            Self::CredentialRefresh => "causeway_credential_refresh_total",
+            Self::SchemaViolations => "causeway_schema_violations_total",
             Self::ActorRestarts => "causeway_actor_restarts_total",
             Self::ActorQuarantined => "causeway_actor_quarantined",
+            Self::Fallbacks => "causeway_fallbacks_total",
             Self::Dropped => "causeway_dropped_total",
             Self::BuildInfo => "causeway_build_info",
         }
@@ -125,6 +145,8 @@ impl Metric {
             Self::BreakerState => "1 for the state the breaker is in",
             Self::BreakerTransitions => "Changes of the breaker's state",
             Self::Rejections => "Calls that were refused an attempt",
+            Self::RetryBudgetExhausted => "Retries that the retry budget did not allow",
+            Self::LimitWait => "How long calls waited for a rate budget",
             Self::LimitRemaining => "Tokens left in a rate budget",
             Self::LimitCapacity => "Tokens a rate budget can hold",
             Self::Provider429 => "Answers 429 of the provider",
@@ -132,8 +154,11 @@ impl Metric {
             Self::PoolQueued => "Calls waiting for a permit or a token",
             Self::PoolCapacity => "Attempts there may be on the wire",
             Self::ConnectionsTotal => "Attempts by whether their connection had served before",
+            Self::CredentialRefresh => "Credentials read again after the provider refused them",
+            Self::SchemaViolations => "Answers that break their response_schema",
             Self::ActorRestarts => "Restarts after a panic",
             Self::ActorQuarantined => "1 while an actor that kept panicking is set aside",
+            Self::Fallbacks => "Steps that an alternate, an earlier result or a value stood in for",
             Self::Dropped => "What was let go under pressure",
             Self::BuildInfo => "The version that runs",
         }

@@ -4,14 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::endpoint::Endpoint;
+use causeway_core::idempotency::Role;
 use causeway_core::integration::IntegrationSpec;
 use causeway_core::json::Json;
+use causeway_core::mapping::Program;
 use causeway_core::name::{IntegrationName, StepName};
 use causeway_core::operation::Run;
+use causeway_core::priority::Priority;
 use causeway_core::sanitise::Sanitiser;
 use causeway_core::time::Mono;
 use http::{HeaderName, HeaderValue};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::credential::Credential;
+use crate::ports::TlsSpec;
 
 /// The largest response body that is read, in bytes.
 pub const MAX_RESPONSE_BODY: usize = 4 << 20;
@@ -25,12 +31,21 @@ pub struct IntegrationPlan {
     pub title: Option<String>,
     /// Scheme, authority and path prefix, without a slash at its end.
     pub base_url: String,
+    /// What every request's query has besides its own: `name=value`, percent-encoded.
+    pub query: Option<String>,
     /// What a request proves itself with.
-    pub auth: Auth,
+    pub auth: Credential,
+    /// Whom it trusts.
+    pub tls: Arc<TlsSpec>,
     /// Its endpoints; an endpoint's index names it in messages.
     pub endpoints: Vec<Endpoint>,
-    /// What its decisions are made from; `spec.endpoints` has one entry for each of `endpoints`.
+    /// For each of `spec.limits` that is kept by a key of the request: what makes the key of a step's input (a
+    /// program of [`Kind::Request`](causeway_core::mapping::Kind::Request)).
+    pub limit_keys: Vec<Option<Program>>,
+    /// What its decisions are made from.
     pub spec: IntegrationSpec,
+    /// Whether it has an I/O thread of its own.
+    pub dedicated_thread: bool,
 }
 
 /// What a request proves itself with.
@@ -42,6 +57,21 @@ pub enum Auth {
     Header(HeaderName, HeaderValue),
     /// A query parameter, percent-encoded.
     Query(String, SecretString),
+}
+
+/// Whether it is the same secret in the same place. Both are secrets of our own, so how long it takes tells nobody
+/// anything.
+impl PartialEq for Auth {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) => true,
+            (Self::Header(name, value), Self::Header(other, theirs)) => name == other && value == theirs,
+            (Self::Query(name, value), Self::Query(other, theirs)) => {
+                name == other && value.expose_secret() == theirs.expose_secret()
+            }
+            (Self::None | Self::Header(..) | Self::Query(..), _) => false,
+        }
+    }
 }
 
 /// Shows the kind and never the secret.
@@ -75,10 +105,14 @@ pub struct StepCall {
     pub run: Arc<RunContext>,
     /// The step's name.
     pub step: StepName,
+    /// Which of the step's calls.
+    pub role: Role,
     /// The endpoint's index in its integration.
     pub endpoint: usize,
     /// The step's input.
     pub input: Json,
+    /// Whom it stands before in the integration's queue.
+    pub priority: Priority,
     /// When the answer is no longer of use.
     pub deadline: Mono,
 }

@@ -1,11 +1,13 @@
 //! What the actors ask of the outside world, as traits the server implements.
 //!
 //! [`Transport`] opens one [`Client`] per integration; a client sends one request and gives a [`Flight`] back: a
-//! future of the [`Exchange`] that can be asked, at any moment, whether the request has left.
+//! future of the [`Exchange`] that can be asked, at any moment, whether the request has left. A [`CredentialSource`]
+//! reads an integration's credential again when the provider refuses the one in use.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,9 @@ use causeway_core::endpoint::Timeouts;
 use causeway_core::failure::Reason;
 use causeway_core::name::IntegrationName;
 use http::{HeaderMap, Method, StatusCode, Uri};
+use secrecy::{ExposeSecret, SecretSlice};
+
+use crate::plan::Auth;
 
 /// Makes the HTTP client of an integration.
 pub trait Transport: Send + Sync + 'static {
@@ -23,12 +28,53 @@ pub trait Transport: Send + Sync + 'static {
 }
 
 /// Where a client connects to, and with which pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Whose client it is.
     pub integration: IntegrationName,
     /// Its connections.
     pub pool: PoolSpec,
+    /// Whom it trusts, and what it shows.
+    pub tls: Arc<TlsSpec>,
+}
+
+/// Whom TLS trusts and what it shows of ourselves. The default: the system's authorities, TLS 1.2 and later.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TlsSpec {
+    /// Certificates of the only authorities trusted, as DER; `None` for the system's.
+    pub authorities: Option<Vec<Bytes>>,
+    /// SHA-256 of the public keys (SPKI) of which the server's certificate must have one; none for any.
+    pub pins: Vec<[u8; 32]>,
+    /// What we prove ourselves with.
+    pub identity: Option<Arc<Identity>>,
+    /// The lowest version spoken.
+    pub min_version: TlsVersion,
+}
+
+/// Our own certificate and its key.
+#[derive(Debug)]
+pub struct Identity {
+    /// The certificate and those between it and its authority, as DER.
+    pub chain: Vec<Bytes>,
+    /// The private key, as DER (PKCS #8, PKCS #1 or SEC 1).
+    pub key: SecretSlice<u8>,
+}
+
+/// Whether it is the same key of the same certificate.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.chain == other.chain && self.key.expose_secret() == other.key.expose_secret()
+    }
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2 (RFC 5246).
+    #[default]
+    V1_2,
+    /// 1.3 (RFC 8446).
+    V1_3,
 }
 
 /// One integration's HTTP client, with its own connections.
@@ -57,6 +103,20 @@ pub struct WireRequest {
     pub timeouts: Timeouts,
     /// The largest response body that is read, in bytes.
     pub max_body: usize,
+    /// Which connections may carry it.
+    pub carrier: Carrier,
+}
+
+/// Which connections may carry a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// Any that is open.
+    #[default]
+    Any,
+    /// One that was in use a moment ago, or a new one: it must not be closed by the provider as the request arrives.
+    Recent,
+    /// A new one, for this request alone.
+    New,
 }
 
 /// What came of one request.
@@ -111,4 +171,10 @@ pub struct Timings {
     pub body: Option<Duration>,
     /// The whole.
     pub total: Duration,
+}
+
+/// Reads an integration's credential where the configuration says it is.
+pub trait CredentialSource: Send + Sync + 'static {
+    /// What stands there now; or why nothing usable does, without any of it.
+    fn read(&self) -> Pin<Box<dyn Future<Output = Result<Auth, String>> + Send>>;
 }

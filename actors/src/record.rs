@@ -5,19 +5,19 @@
 
 use std::time::Duration;
 
+use causeway_core::again::Again;
 use causeway_core::failure::Failure;
 use causeway_core::integration::Disposition;
 use http::{HeaderMap, header};
 
 use crate::attempt::{StepState, Trace};
-use crate::plan::{IntegrationPlan, LogPlan};
+use crate::plan::LogPlan;
 
 /// The target under which attempts are logged.
 pub const TARGET: &str = "causeway::attempt";
 
 /// One attempt, as its log line tells it.
 pub(crate) struct Record<'a> {
-    pub(crate) plan: &'a IntegrationPlan,
     pub(crate) log: &'a LogPlan,
     pub(crate) step: &'a StepState,
     pub(crate) trace: &'a Trace,
@@ -33,12 +33,13 @@ impl Record<'_> {
             return;
         }
         let call = &self.step.call;
-        let Some(endpoint) = self.plan.endpoints.get(call.endpoint) else { return };
+        let Some(endpoint) = self.step.plan.endpoints.get(call.endpoint) else { return };
         let sanitiser = &self.log.sanitiser;
         let request = self.step.request();
         let response = self.trace.response.as_ref();
-        let url = request
-            .map(|request| format!("{}{}", self.plan.base_url, sanitiser.query(&request.path_and_query)));
+        let url = request.map(|request| {
+            format!("{}{}", self.step.plan.base_url, sanitiser.query(&request.path_and_query))
+        });
         let retry_in = match self.disposition {
             Disposition::Retry(delay) => Some(millis(delay)),
             Disposition::Succeeded
@@ -55,7 +56,8 @@ impl Record<'_> {
             trace_id = %call.run.trace.trace_id(),
             operation = call.run.operation.as_str(),
             step = call.step.as_str(),
-            integration = self.plan.name.as_str(),
+            role = call.role.as_str(),
+            integration = self.step.plan.name.as_str(),
             endpoint = endpoint.name.as_str(),
             attempt = self.trace.number,
             span_id = %format_args!("{:016x}", self.trace.span),
@@ -73,6 +75,7 @@ impl Record<'_> {
             first_byte_ms = timings.first_byte.map(millis),
             total_ms = millis(timings.total),
             connection_reused = self.trace.reused,
+            sent_again = sent_again(&self.trace.again).as_deref(),
             outcome = self.failure.map_or("success", |failure| failure.class.as_str()),
             code = self.failure.map(|failure| &*failure.code),
             reason = self.failure.map(|failure| failure.reason.as_str()),
@@ -94,6 +97,17 @@ impl Record<'_> {
         let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         Some(self.log.sanitiser.body(kind, body, self.log.max_body))
     }
+}
+
+/// What was sent once more inside the attempt, in words; `None` for nothing, as nearly always.
+fn sent_again(again: &Again) -> Option<String> {
+    let words = [
+        again.redialled.then(|| "redialled".to_owned()),
+        again.reauthenticated.then(|| "reauthenticated".to_owned()),
+        (again.redirects > 0).then(|| format!("redirected {}", again.redirects)),
+    ];
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// Milliseconds with a resolution of a microsecond.

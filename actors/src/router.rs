@@ -3,192 +3,141 @@
 //! One router lives on each HTTP worker's thread, so taking an operation in is a hop within a thread; a step crosses
 //! to its integration's thread and back. The router holds the runs in flight ([`causeway_core::operation::Run`]),
 //! does what they ask for, and meets integrations only through messages. A permit of the integration travels with
-//! each step: none left is `overloaded` at once, so no mailbox is ever relied on as a bound.
+//! each call: none left is `overloaded` at once, so no mailbox is ever relied on as a bound.
+//!
+//! A run that is over while a call of it is still out (an optional one, past the deadline) is held until that has come
+//! home, so that a server that stops waits for it.
+//!
+//! `flight` is one run with what belongs to it; `messages` is what a router is told, and what it answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix::dev::SendError;
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message};
-use causeway_core::classify::Safety;
+use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId};
-use causeway_core::json::Json;
-use causeway_core::name::{CorrelationId, OperationName, RunId};
-use causeway_core::operation::{Directive, Outcome, Plan, Run, RunStatus};
-use causeway_core::time::Now;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use causeway_core::name::{OperationName, RunId};
+use causeway_core::operation::{Begin, Directive, MAX_STEPS, Order, Outcome, Run, RunStatus};
+use causeway_core::time::{Mono, Now};
+use tokio::sync::oneshot;
 
 use crate::board::Board;
 use crate::clock::Clock;
-use crate::directory::{Directory, Place};
+use crate::directory::Place;
 use crate::guard;
-use crate::integration::{Cancel, Execute, StepEnd, StepReply};
+use crate::integration::{Execute, StepReply};
 use crate::meters::RunMeters;
 use crate::metric::{Labels, Metric};
-use crate::plan::{RunContext, StepCall, TraceContext};
+use crate::plan::{RunContext, StepCall};
+use crate::stale::StaleStore;
 
-/// Runs an operation.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Dispatch {
-    /// The run's id.
-    pub id: RunId,
-    /// What links it to the event behind it.
-    pub correlation_id: CorrelationId,
-    /// The trace it belongs to.
-    pub trace: TraceContext,
-    /// What to do.
-    pub plan: Arc<Plan>,
-    /// With what.
-    pub input: Json,
-    /// The caller's own deadline, from now.
-    pub budget: Option<Duration>,
-    /// The place among all runs that it takes up, until it is over.
-    pub permit: OwnedSemaphorePermit,
-    /// Where the answer goes.
-    pub reply: oneshot::Sender<Answer>,
-}
+mod flight;
+mod messages;
 
-/// What a caller is told.
-#[derive(Debug)]
-pub struct Answer {
-    /// The run as it stands.
-    pub outcome: Outcome,
-    /// Whether the outcome is still to come.
-    pub pending: bool,
-}
+pub use crate::meters::announce;
+pub use messages::{Abandon, Answer, Dispatch, Standing};
 
-/// The caller of a run has left.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Abandon(pub RunId);
+use flight::{Flight, OpenCall};
+use messages::{News, StepNews};
 
-#[derive(Message)]
-#[rtype(result = "()")]
-struct StepNews {
-    run: RunId,
-    news: News,
-}
-
-enum News {
-    Ended(StepEnd),
-    Overdue,
-    /// The integration's actor went away without a word.
-    Lost,
+/// What routers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) board: Arc<Board>,
+    pub(crate) stale: Arc<StaleStore>,
+    pub(crate) clock: Clock,
 }
 
 /// One worker's router.
 pub struct Router {
-    directory: Arc<Directory>,
-    board: Arc<Board>,
-    clock: Clock,
-    runs: HashMap<RunId, InFlight>,
+    shared: Shared,
+    /// Tells it from the others.
+    index: u64,
+    runs: HashMap<RunId, Flight>,
+    /// When runs want to be told the time: those that no call tells it.
+    timers: BTreeSet<(Mono, RunId)>,
+    wake: Option<(Mono, SpawnHandle)>,
     meters: HashMap<OperationName, RunMeters>,
     next_call: u64,
     mailbox: usize,
 }
 
-struct InFlight {
-    run: Run,
-    context: Arc<RunContext>,
-    reply: Option<oneshot::Sender<Answer>>,
-    call: Option<(CallId, Arc<Place>)>,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl InFlight {
-    /// Whether the run may act: those that do can be looked up.
-    fn may_act(&self) -> bool {
-        self.run.plan().step.safety == Safety::Mutating
-    }
-
-    fn tell(&mut self, now: Now, news: News) {
-        match news {
-            News::Ended(StepEnd { end, attempts }) => self.run.step_ended(now, end, attempts),
-            News::Overdue => self.run.step_is_overdue(),
-            News::Lost => {
-                let message = "the integration's actor went away during the call";
-                let failure = Failure::new(ErrorClass::Internal, "integration_lost", message);
-                let end = if self.may_act() { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-                self.run.step_ended(now, end, 0);
-            }
-        }
-    }
-}
-
 impl Router {
     /// A router for one thread. `index` tells it from the others; `max_runs` bounds its mailbox.
-    pub(crate) fn new(
-        directory: Arc<Directory>,
-        board: Arc<Board>,
-        clock: Clock,
-        index: u64,
-        max_runs: usize,
-    ) -> Self {
+    pub(crate) fn new(shared: Shared, index: u64, max_runs: usize) -> Self {
+        // Of each run: to begin it, to leave it, and of each of its calls that it is overdue and that it has ended.
+        let messages_of_a_run = 2 * MAX_STEPS + 2;
         Self {
-            directory,
-            board,
-            clock,
+            shared,
+            index,
             runs: HashMap::new(),
+            timers: BTreeSet::new(),
+            wake: None,
             meters: HashMap::new(),
             next_call: index << 48,
-            mailbox: max_runs.saturating_mul(4).saturating_add(64),
+            mailbox: max_runs.saturating_mul(messages_of_a_run).saturating_add(64),
         }
     }
 
-    /// Tells a run the news and does what it asks for, until it waits or is over. A panic ends this run and no other.
-    fn drive(&mut self, ctx: &Context<Self>, mut flight: InFlight, news: Option<News>) {
+    /// Tells a run what has happened and does what it asks for, until it waits or is done. A panic ends this run and no
+    /// other.
+    fn drive(&mut self, ctx: &mut Context<Self>, mut flight: Flight, event: impl FnOnce(&mut Flight, Now)) {
         let driven = guard::caught(|| {
-            if let Some(news) = news {
-                flight.tell(self.clock.now(), news);
-            }
-            self.steps(ctx, &mut flight)
+            event(&mut flight, self.shared.clock.now());
+            self.follow(ctx, &mut flight);
         });
-        match driven {
-            Ok(None) => {
-                self.runs.insert(flight.run.id().clone(), flight);
-            }
-            Ok(Some(outcome)) => self.finish(flight, outcome),
-            Err(message) => {
-                Metric::ActorRestarts.counter(&Labels::none().word("actor", "router")).increment(1);
-                tracing::error!(
-                    run_id = flight.run.id().as_str(),
-                    panic = message,
-                    "a fault in the router ended a run"
-                );
-                let outcome = flight.run.lost(self.clock.now());
-                self.finish(flight, outcome);
+        if let Err(message) = driven {
+            Metric::ActorRestarts.counter(&Labels::none().word("actor", "router")).increment(1);
+            let run_id = flight.run.id().as_str();
+            tracing::error!(run_id, panic = message, "a fault in the router ended a run");
+            let outcome = flight.run.lost(self.shared.clock.now());
+            if !flight.recorded {
+                self.finish(&mut flight, outcome);
             }
         }
+        self.set_timer(ctx, &mut flight);
+        if flight.run.is_done() {
+            return;
+        }
+        if flight.is_kept && !flight.recorded {
+            self.shared.board.run_changed(flight.run.so_far(), self.index);
+        }
+        self.runs.insert(flight.run.id().clone(), flight);
     }
 
-    /// Does what a run asks for; its outcome, if it is over.
-    fn steps(&mut self, ctx: &Context<Self>, flight: &mut InFlight) -> Option<Outcome> {
+    /// Does what a run asks for.
+    fn follow(&mut self, ctx: &Context<Self>, flight: &mut Flight) {
         while let Some(directive) = flight.run.poll() {
             match directive {
-                Directive::Execute(input) => self.execute(ctx, flight, input),
-                Directive::Pending(outcome) => answer(flight, Answer { outcome: *outcome, pending: true }),
-                Directive::Finish(outcome) => return Some(*outcome),
+                Directive::Execute(order) => self.execute(ctx, flight, order),
+                Directive::Cancel(step) => flight.stop(step),
+                Directive::Keep { key, result } => {
+                    self.shared.stale.keep(self.shared.clock.mono(), key, result);
+                }
+                Directive::Recall { step, key, within } => {
+                    let now = self.shared.clock.now();
+                    flight.run.recalled(now, step, self.shared.stale.recall(now.mono, &key, within));
+                }
+                Directive::Pending(outcome) => flight.answer(*outcome, Standing::Pending),
+                Directive::Accepted(outcome) => flight.answer(*outcome, Standing::Accepted),
+                Directive::Finish(outcome) => self.finish(flight, *outcome),
             }
         }
-        None
     }
 
-    fn execute(&mut self, ctx: &Context<Self>, flight: &mut InFlight, input: Json) {
-        if flight.may_act() {
-            self.board.run_started(flight.run.so_far());
-        }
-        if let Err(failure) = self.send(ctx, flight, input) {
-            flight.run.step_ended(self.clock.now(), CallEnd::Failed(failure), 0);
+    fn execute(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) {
+        let step = order.step;
+        if let Err(failure) = self.send(ctx, flight, order) {
+            flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Failed(failure), 0);
         }
     }
 
-    fn send(&mut self, ctx: &Context<Self>, flight: &mut InFlight, input: Json) -> Result<(), Failure> {
-        let step = &flight.run.plan().step;
-        let Some(place) = self.directory.find(step.integration.as_str()) else {
-            let message = format!("the integration `{}` is not configured", step.integration);
+    fn send(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) -> Result<(), Failure> {
+        let Order { step, role, input, deadline } = order;
+        let found = flight.run.plan().steps.get(step).zip(flight.run.target(step));
+        let Some((plan, target)) = found else { return Err(no_such_step()) };
+        let Some(place) = flight.directory.find(target.integration.as_str()) else {
+            let message = format!("the integration `{}` is not configured", target.integration);
             return Err(Failure::new(ErrorClass::Internal, "no_such_integration", message));
         };
         let permit = place.permit().ok_or_else(|| overloaded(place))?;
@@ -197,39 +146,88 @@ impl Router {
         let (reply, answered) = oneshot::channel();
         let call = StepCall {
             run: Arc::clone(&flight.context),
-            step: step.name.clone(),
-            endpoint: step.endpoint_index,
+            step: plan.name.clone(),
+            role,
+            endpoint: target.endpoint_index,
             input,
-            deadline: flight.run.deadline(),
+            priority: flight.priority,
+            deadline,
         };
-        place.send(Execute { id, call, permit, reply }).map_err(|_| overloaded(place))?;
-        flight.call = Some((id, Arc::clone(place)));
-        actix::spawn(await_step(ctx.address(), flight.run.id().clone(), answered));
+        let message = Execute { id, call, plan: Arc::clone(place.plan()), permit, reply };
+        place.send(message).map_err(|_| overloaded(place))?;
+        let place = Arc::clone(place);
+        flight.calls.push(OpenCall { id, step, place });
+        actix::spawn(await_step(ctx.address(), flight.run.id().clone(), id, answered));
         Ok(())
     }
 
-    fn finish(&mut self, mut flight: InFlight, outcome: Outcome) {
-        let took = self.clock.mono().since(flight.run.began().mono);
+    fn finish(&mut self, flight: &mut Flight, outcome: Outcome) {
+        flight.recorded = true;
+        let took = self.shared.clock.mono().since(flight.run.began().mono);
         if let Some(meters) = self.meters.get(&outcome.operation) {
             meters.ended(outcome.status, took);
         }
-        if flight.may_act()
-            && outcome.status != RunStatus::Unknown
-            && outcome.steps.iter().all(|step| step.attempts == 0)
-        {
-            self.board.run_came_to_nothing(&outcome.id);
-        } else if flight.may_act() {
-            self.board.run_finished(outcome.clone());
+        if outcome.degraded {
+            RunMeters::fallbacks(flight.run.plan(), &outcome);
         }
-        answer(&mut flight, Answer { outcome, pending: false });
+        let may_have_acted =
+            flight.run.plan().may_act() && (outcome.status == RunStatus::Unknown || outcome.was_attempted());
+        if may_have_acted || flight.run.is_promised() {
+            self.shared.board.run_finished(outcome.clone());
+        } else if flight.is_kept {
+            self.shared.board.run_came_to_nothing(&outcome.id);
+        }
+        flight.answer(outcome, Standing::Over);
+    }
+
+    fn set_timer(&mut self, ctx: &mut Context<Self>, flight: &mut Flight) {
+        let next = flight.run.next_deadline();
+        if next == flight.timer {
+            return;
+        }
+        let id = flight.run.id();
+        if let Some(at) = flight.timer {
+            self.timers.remove(&(at, id.clone()));
+        }
+        self.timers.extend(next.map(|at| (at, id.clone())));
+        flight.timer = next;
+        self.schedule(ctx);
+    }
+
+    /// One timer wakes the router, for all its runs.
+    fn schedule(&mut self, ctx: &mut Context<Self>) {
+        let Some(next) = self.timers.first().map(|(at, _)| *at) else { return };
+        match self.wake {
+            Some((at, _)) if at <= next => {}
+            earlier => {
+                if let Some((_, handle)) = earlier {
+                    ctx.cancel_future(handle);
+                }
+                let handle = ctx.run_later(next.since(self.shared.clock.mono()), Self::woken);
+                self.wake = Some((next, handle));
+            }
+        }
+    }
+
+    fn woken(&mut self, ctx: &mut Context<Self>) {
+        self.wake = None;
+        let now = self.shared.clock.mono();
+        while let Some((at, id)) = self.timers.pop_first() {
+            if at > now {
+                self.timers.insert((at, id));
+                break;
+            }
+            if let Some(mut flight) = self.runs.remove(&id) {
+                flight.timer = None;
+                self.drive(ctx, flight, |flight, now| flight.run.advance(now));
+            }
+        }
+        self.schedule(ctx);
     }
 }
 
-fn answer(flight: &mut InFlight, answer: Answer) {
-    if let Some(reply) = flight.reply.take() {
-        // A caller that is gone waits for nothing; the outcome is on the board.
-        let _ = reply.send(answer);
-    }
+fn no_such_step() -> Failure {
+    Failure::new(ErrorClass::Internal, "no_such_step", "the run asks for a call that its plan does not have")
 }
 
 fn overloaded(place: &Place) -> Failure {
@@ -237,15 +235,20 @@ fn overloaded(place: &Place) -> Failure {
     Failure::new(ErrorClass::Overloaded, "overloaded", message).retry_after(Some(place.retry_after()))
 }
 
-/// Waits for a step's answers and hands them to the router.
-async fn await_step(router: Addr<Router>, run: RunId, mut answered: oneshot::Receiver<StepReply>) {
+/// Waits for a call's answers and hands them to the router.
+async fn await_step(
+    router: Addr<Router>,
+    run: RunId,
+    call: CallId,
+    mut answered: oneshot::Receiver<StepReply>,
+) {
     loop {
         let (news, rest) = match answered.await {
             Ok(StepReply::Ended(end)) => (News::Ended(end), None),
-            Ok(StepReply::Pending(rest)) => (News::Overdue, Some(rest)),
+            Ok(StepReply::Pending { attempts, rest }) => (News::Overdue(attempts), Some(rest)),
             Err(_) => (News::Lost, None),
         };
-        if router.try_send(StepNews { run: run.clone(), news }).is_err() {
+        if router.try_send(StepNews { run: run.clone(), call, news }).is_err() {
             tracing::error!(run_id = run.as_str(), "could not hand a step's answer to its router");
         }
         match rest {
@@ -260,6 +263,7 @@ impl Actor for Router {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.mailbox);
+        self.shared.board.router_started(self.index, ctx.address().downgrade());
     }
 }
 
@@ -267,23 +271,34 @@ impl Handler<Dispatch> for Router {
     type Result = ();
 
     fn handle(&mut self, message: Dispatch, ctx: &mut Self::Context) {
-        let Dispatch { id, correlation_id, trace, plan, input, budget, permit, reply } = message;
-        let meters = self.meters.entry(plan.operation.clone()).or_insert_with_key(RunMeters::new);
+        let Dispatch {
+            id,
+            correlation_id,
+            trace,
+            plan,
+            directory,
+            input,
+            budget,
+            wait,
+            priority,
+            permit,
+            reply,
+        } = message;
+        let meters =
+            self.meters.entry(plan.operation.clone()).or_insert_with(|| RunMeters::new(&plan.operation));
         meters.began();
-        let now = self.clock.now();
-        let begun = guard::caught(|| Run::begin(id, correlation_id, plan, input, now, budget));
-        match begun {
+        let (now, priority) = (self.shared.clock.now(), priority.unwrap_or(plan.priority));
+        let is_kept = wait.is_some() || plan.may_act();
+        let begin = Begin { id, correlation_id, plan, input, budget, wait };
+        match guard::caught(|| Run::begin(begin, now)) {
             Ok(run) => {
                 let context = Arc::new(RunContext::of(&run, trace));
-                self.drive(
-                    ctx,
-                    InFlight { run, context, reply: Some(reply), call: None, _permit: permit },
-                    None,
-                );
+                let flight = Flight::new(run, directory, context, priority, is_kept, reply, permit);
+                self.drive(ctx, flight, |_, _| {});
             }
             // Nothing was sent: the caller learns of it by its reply being dropped.
             Err(message) => {
-                meters.ended(RunStatus::Failed, Duration::ZERO);
+                meters.ended(RunStatus::Failed, std::time::Duration::ZERO);
                 tracing::error!(panic = message, "a fault in its mapping ended a run");
             }
         }
@@ -293,9 +308,9 @@ impl Handler<Dispatch> for Router {
 impl Handler<StepNews> for Router {
     type Result = ();
 
-    fn handle(&mut self, StepNews { run, news }: StepNews, ctx: &mut Self::Context) {
+    fn handle(&mut self, StepNews { run, call, news }: StepNews, ctx: &mut Self::Context) {
         if let Some(flight) = self.runs.remove(&run) {
-            self.drive(ctx, flight, Some(news));
+            self.drive(ctx, flight, |flight, now| flight.tell(now, call, news));
         }
     }
 }
@@ -303,11 +318,9 @@ impl Handler<StepNews> for Router {
 impl Handler<Abandon> for Router {
     type Result = ();
 
-    fn handle(&mut self, Abandon(run): Abandon, _: &mut Self::Context) {
-        if let Some((call, place)) = self.runs.get(&run).and_then(|flight| flight.call.as_ref())
-            && let Err(SendError::Full(_) | SendError::Closed(_)) = place.send(Cancel(*call))
-        {
-            tracing::warn!(run_id = run.as_str(), "could not tell the integration that the caller has left");
+    fn handle(&mut self, Abandon(run): Abandon, ctx: &mut Self::Context) {
+        if let Some(flight) = self.runs.remove(&run) {
+            self.drive(ctx, flight, |flight, now| flight.run.cancel(now));
         }
     }
 }

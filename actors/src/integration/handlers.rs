@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use actix::Handler;
 use causeway_core::idempotency::Doubt;
-use causeway_core::integration::{Call, CallEnd};
+use causeway_core::integration::CallEnd;
 
-use super::{AttemptFinished, AttemptOverdue, Caller, Cancel, Execute, IntegrationActor, Reset, Trip, Wake};
+use super::{
+    AttemptFinished, AttemptOverdue, Caller, Cancel, Execute, IntegrationActor, Reset, SetMode, Wake,
+};
 #[cfg(feature = "testing")]
 use super::{DieNow, PanicNow};
 use crate::attempt::StepState;
@@ -15,16 +17,31 @@ impl Handler<Execute> for IntegrationActor {
     type Result = ();
 
     fn handle(&mut self, message: Execute, ctx: &mut Self::Context) {
-        let Execute { id, call, permit, reply } = message;
-        let admitted = Call { id, endpoint: call.endpoint, deadline: call.deadline };
-        let step = Rc::new(StepState::new(call));
+        let Execute { id, call, plan, permit, reply } = message;
+        let client = self.clients.of(&self.parts, &plan);
+        let step = Rc::new(StepState::new(call, plan));
+        let admitted = Rc::clone(&step);
         self.calls.insert(
             id,
-            Caller { reply, step, attempts: 0, doubt: Doubt::default(), acted: false, _permit: permit },
+            Caller {
+                reply,
+                step,
+                client,
+                attempts: 0,
+                doubt: Doubt::default(),
+                acted: false,
+                permit: Some(permit),
+            },
         );
-        self.turn(ctx, |actor, now| match actor.refusal(now.mono) {
-            Some(failure) => actor.answer(id, CallEnd::Failed(failure), 0),
-            None => actor.core.admit(now.mono, admitted),
+        self.turn(ctx, |actor, now| {
+            let demand = match actor.refusal(now.mono) {
+                Some(failure) => Err(failure),
+                None => admitted.demand(&actor.parts.plan),
+            };
+            match demand {
+                Ok(demand) => actor.core.admit(now, admitted.call(id, demand)),
+                Err(failure) => actor.answer(id, CallEnd::Failed(failure), 0),
+            }
         });
     }
 }
@@ -41,7 +58,7 @@ impl Handler<Cancel> for IntegrationActor {
     type Result = ();
 
     fn handle(&mut self, Cancel(call): Cancel, ctx: &mut Self::Context) {
-        self.turn(ctx, |actor, now| actor.core.cancel(now.mono, call));
+        self.turn(ctx, |actor, now| actor.core.cancel(now, call));
     }
 }
 
@@ -49,7 +66,7 @@ impl Handler<AttemptFinished> for IntegrationActor {
     type Result = ();
 
     fn handle(&mut self, message: AttemptFinished, ctx: &mut Self::Context) {
-        self.turn(ctx, |actor, now| actor.finished(now.mono, message.attempt, message.report));
+        self.turn(ctx, |actor, now| actor.finished(now, message.attempt, message.report));
     }
 }
 
@@ -61,19 +78,20 @@ impl Handler<AttemptOverdue> for IntegrationActor {
     }
 }
 
-impl Handler<Trip> for IntegrationActor {
+impl Handler<SetMode> for IntegrationActor {
     type Result = ();
 
-    fn handle(&mut self, message: Trip, ctx: &mut Self::Context) {
-        let Trip { reason, lasting, done } = message;
+    fn handle(&mut self, SetMode { change, done }: SetMode, ctx: &mut Self::Context) {
         tracing::warn!(
             integration = self.parts.plan.name.as_str(),
-            reason,
-            ?lasting,
-            "an operator trips the breaker"
+            mode = change.mode.as_str(),
+            reason = change.reason,
+            by = ?change.by,
+            lasting = ?change.lasting,
+            "the breaker's mode is set"
         );
         self.turn(ctx, |actor, now| {
-            actor.core.trip(now, reason, lasting);
+            actor.core.set_mode(now, change);
             actor.post(now);
             // An operator who has hung up does not wait.
             let _ = done.send(());
@@ -90,7 +108,7 @@ impl Handler<Reset> for IntegrationActor {
         self.restarts.forgive();
         self.meters.quarantined(false);
         self.turn(ctx, |actor, now| {
-            actor.core.reset(now.mono);
+            actor.core.reset(now);
             actor.rested(now);
             // An operator who has hung up does not wait.
             let _ = done.send(());

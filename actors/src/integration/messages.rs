@@ -1,14 +1,15 @@
 //! What an integration's actor is told, and what it answers.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use actix::Message;
+use causeway_core::breaker::ModeChange;
 use causeway_core::integration::{AttemptId, CallEnd, CallId};
 use causeway_core::json::Json;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::attempt::Report;
-use crate::plan::StepCall;
+use crate::plan::{IntegrationPlan, LogPlan, StepCall};
 
 /// How a step ended.
 #[derive(Debug)]
@@ -25,7 +26,12 @@ pub enum StepReply {
     /// The step is over.
     Ended(StepEnd),
     /// The deadline has passed while a request is out that may act; the end follows.
-    Pending(oneshot::Receiver<StepReply>),
+    Pending {
+        /// How many attempts have been made.
+        attempts: u32,
+        /// Where the end comes.
+        rest: oneshot::Receiver<StepReply>,
+    },
 }
 
 /// Executes a step.
@@ -36,6 +42,8 @@ pub struct Execute {
     pub id: CallId,
     /// The step.
     pub call: StepCall,
+    /// The integration as the run began with it.
+    pub plan: Arc<IntegrationPlan>,
     /// The place in this integration that the call takes up.
     pub permit: OwnedSemaphorePermit,
     /// Where the answer goes.
@@ -47,14 +55,12 @@ pub struct Execute {
 #[rtype(result = "()")]
 pub struct Cancel(pub CallId);
 
-/// Opens the breaker by hand.
+/// Sets the breaker's mode.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Trip {
-    /// Why; shown to operators and callers.
-    pub reason: String,
-    /// For how long; without it, until it is reset.
-    pub lasting: Option<Duration>,
+pub struct SetMode {
+    /// Which, why, who says so, and for how long.
+    pub change: ModeChange,
     /// Told when it has taken effect.
     pub done: oneshot::Sender<()>,
 }
@@ -67,6 +73,16 @@ pub struct Reset {
     pub reason: Option<String>,
     /// Told when it has taken effect.
     pub done: oneshot::Sender<()>,
+}
+
+/// Goes on by another plan. Calls that are under way end with what they began with; breaker, budgets and queue are kept.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Reconfigure {
+    pub(crate) plan: Arc<IntegrationPlan>,
+    pub(crate) log: Arc<LogPlan>,
+    /// Told when it has taken effect.
+    pub(crate) done: oneshot::Sender<()>,
 }
 
 /// An attempt has ended.

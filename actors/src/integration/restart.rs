@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use actix::{Context, Supervised};
 use causeway_core::failure::{ErrorClass, Failure};
-use causeway_core::integration::{Call, CallEnd, CallId, Integration};
+use causeway_core::integration::{CallEnd, CallId, Integration};
 use causeway_core::time::{Mono, Now};
 
 use super::IntegrationActor;
 use crate::board::Condition;
 use crate::guard::Verdict;
-use crate::plan::StepCall;
 
 impl IntegrationActor {
     pub(super) fn rested(&mut self, now: Now) {
         self.resting_until = None;
         self.condition = Condition::Running;
+        self.core.let_probe(true);
         self.post(now);
     }
 
@@ -53,20 +53,22 @@ impl IntegrationActor {
 
     /// Rebuilds the core: attempts on the wire are adopted, calls that waited are answered.
     fn rebuild(&mut self, now: Now) {
-        let (mode, parked) = self.core.kept();
+        let kept = self.core.kept(now);
         let spec = self.parts.plan.spec.clone();
         let seed = self.parts.seed.wrapping_add(self.generation);
-        let mut core = Integration::restarted(spec, now.mono, seed, mode, parked, self.next_attempt);
+        let mut core = Integration::restarted(spec, &self.parts.groups, now, seed, &kept, self.next_attempt);
         let mut adopted = Vec::with_capacity(self.flying.len());
         for (attempt, flying) in &self.flying {
             if let Some(caller) = self.calls.get(&flying.call) {
-                let StepCall { endpoint, deadline, .. } = caller.step.call;
-                let call = Call { id: flying.call, endpoint, deadline };
-                core.adopt(call, *attempt, caller.attempts, caller.doubt);
+                // On the wire it is, even if a new configuration makes no demand of it.
+                let demand = caller.step.demand(&self.parts.plan).unwrap_or_default();
+                let call = caller.step.call(flying.call, demand);
+                core.adopt(now, call, *attempt, caller.attempts, caller.doubt);
                 adopted.push(flying.call);
             }
         }
         self.core = core;
+        self.core.let_probe(self.condition == Condition::Running);
         let orphans: Vec<CallId> = self.calls.keys().copied().filter(|id| !adopted.contains(id)).collect();
         for id in orphans {
             let Some(caller) = self.calls.get(&id) else { continue };

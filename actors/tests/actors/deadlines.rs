@@ -36,7 +36,7 @@ fn a_mutating_attempt_that_has_left_answers_pending_at_the_deadline_and_its_outc
         let (id, deadline) = (run.id.clone(), run.deadline);
         let answer = run.answer().await;
         assert_eq!(world.clock.mono(), deadline);
-        assert!(answer.pending);
+        assert!(answer.is_pending());
         assert_eq!((answer.outcome.status, answer.outcome.finished_at), (RunStatus::Running, None));
         assert_eq!(world.look_up(&id).unwrap().status, RunStatus::Running);
         assert_eq!((world.place().calls(), world.runs()), (1, 1), "it still takes up its places");
@@ -56,7 +56,7 @@ fn a_pending_run_that_times_out_ends_unknown() {
         async |world| {
             let run = world.dispatch(To::Plain, millis(700));
             let id = run.id.clone();
-            assert!(run.answer().await.pending);
+            assert!(run.answer().await.is_pending());
             world.pass(LONG).await;
             let outcome = world.look_up(&id).unwrap();
             assert_eq!(
@@ -74,10 +74,10 @@ fn a_pending_run_survives_its_actors_restart() {
         let (before, after) =
             (world.dispatch(To::Plain, millis(700)), world.dispatch(To::Plain, millis(900)));
         let ids = [before.id.clone(), after.id.clone()];
-        assert!(before.answer().await.pending);
+        assert!(before.answer().await.is_pending());
         world.panic();
         let deadline = after.deadline;
-        assert!(after.answer().await.pending);
+        assert!(after.answer().await.is_pending());
         assert_eq!(world.clock.mono(), deadline);
         world.pass(LONG).await;
         for id in ids {
@@ -115,7 +115,7 @@ fn a_call_that_waits_for_its_turn_is_answered_at_the_deadline() {
             let deadline = waiting.deadline;
             assert_eq!(waiting.failure().await.class, ErrorClass::Overloaded);
             assert_eq!(world.clock.mono(), deadline);
-            assert!(first.answer().await.pending);
+            assert!(first.answer().await.is_pending());
             assert_eq!(world.transport.seen().len(), 1);
         },
     );

@@ -12,7 +12,12 @@ mod world;
 
 mod attempts;
 mod board;
+mod breaker;
 mod deadlines;
+mod limits;
 mod overload;
+mod redials;
+mod reload;
 mod restarts;
 mod simulation;
+mod steps;

@@ -16,7 +16,7 @@ use causeway_actors::board::Snapshot;
 use causeway_actors::fakes::{Ending, Fate, Script, Seen};
 use causeway_actors::ports::WireRequest;
 use causeway_actors::router::Answer;
-use causeway_core::breaker::BreakerSpec;
+use causeway_core::breaker::{BreakerSpec, ProbeSpec};
 use causeway_core::bulkhead::PoolSpec;
 use causeway_core::classify::Phase;
 use causeway_core::endpoint::Timeouts;
@@ -40,6 +40,7 @@ fn setting(dice: &mut Dice) -> Setting {
     let (failures, failure_rate) = dice.one_of(&[(Some(3), None), (None, Some(0.5)), (Some(1000), None)]);
     let bucket = TokenBucketSpec { requests: 10, per: millis(1000), burst: 5 };
     let limits = vec![LimitSpec::new(LimitName::new("all").unwrap(), LimitKind::TokenBucket(bucket))];
+    let probe = ProbeSpec { endpoint: To::Safe as usize, timeout: millis(3000) };
     Setting {
         breaker: BreakerSpec {
             failures,
@@ -48,6 +49,7 @@ fn setting(dice: &mut Dice) -> Setting {
             window: millis(10_000),
             open_for: millis(1000),
             half_open_calls: 2,
+            probe: (dice.below(2) == 0).then_some(probe),
             ..BreakerSpec::default()
         },
         retry: RetrySpec { base_delay: millis(100), ..RetrySpec::default() },
@@ -257,7 +259,7 @@ impl Life<'_> {
         let latest = leap.map_or(run.deadline, |(_, to)| *to);
         assert!(*at <= latest, "{} is answered at {at:?}, in time for {latest:?}", run.id);
         let board = self.world.look_up(&run.id);
-        let outcome = if answer.pending {
+        let outcome = if answer.is_pending() {
             assert!(run.to != To::Safe && *at == latest, "{answer:?} at {at:?}");
             let out = seen.last().unwrap();
             assert!(out.at <= run.deadline && out.over.is_some_and(|over| over >= run.deadline), "{out:?}");

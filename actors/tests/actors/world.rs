@@ -12,25 +12,27 @@ use actix::Addr;
 use bytes::Bytes;
 use causeway_actors::board::Snapshot;
 use causeway_actors::clock::Clock;
-use causeway_actors::directory::Place;
+use causeway_actors::directory::{Directory, Place};
 use causeway_actors::fakes::{Script, ScriptedTransport, Seen};
 use causeway_actors::integration::{DieNow, Execute, PanicNow, StepReply};
 use causeway_actors::mesh::{Mesh, MeshSpec};
-use causeway_actors::plan::{LogPlan, RunContext, StepCall, TraceContext};
+use causeway_actors::plan::{IntegrationPlan, LogPlan, RunContext, StepCall, TraceContext};
 use causeway_actors::ports::WireRequest;
-use causeway_actors::router::{Abandon, Answer, Dispatch, Router};
+use causeway_actors::router::{Abandon, Answer, Dispatch, Router, Standing};
 use causeway_core::failure::Failure;
+use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
 use causeway_core::json::Json;
 use causeway_core::name::{CorrelationId, OperationName, RunId, StepName};
 use causeway_core::operation::{Outcome, Plan, RunStatus};
+use causeway_core::priority::Priority;
 use causeway_core::sanitise::{Extra, Sanitiser};
 use causeway_core::time::Mono;
 use tokio::sync::{Semaphore, oneshot};
 
 mod setting;
 
-pub(crate) use setting::{At, Setting, To};
+pub(crate) use setting::{At, Setting, To, operation, or, step, undone};
 
 /// The header that carries the keyed endpoint's key.
 pub(crate) const KEY: &str = "idempotency-key";
@@ -71,7 +73,7 @@ impl Waiting {
     /// The outcome, which is not pending.
     pub(crate) async fn outcome(self) -> Outcome {
         let answer = self.answer().await;
-        assert!(!answer.pending, "{:?}", answer.outcome);
+        assert_eq!(answer.standing, Standing::Over, "{:?}", answer.outcome);
         answer.outcome
     }
 
@@ -115,11 +117,10 @@ impl World {
             .zip(&integrations)
             .flat_map(|(at, integration)| To::ALL.map(|to| ((at, to), to.plan(&integration.name))));
         let plans = plans.collect();
-        let sanitiser = Sanitiser::new(&Extra::default());
         let mesh = Mesh::start(MeshSpec {
             integrations: integrations.into(),
             transport: Arc::new(transport.clone()),
-            log: LogPlan { bodies: true, max_body: 1024, sample_success: 1.0, sanitiser },
+            log: log(),
             clock,
             io_threads: 0,
             max_runs: MAX_RUNS,
@@ -136,6 +137,38 @@ impl World {
     }
 
     pub(crate) fn dispatch_at(&self, at: At, to: To, budget: Duration) -> Waiting {
+        self.run(&self.plans[&(at, to)], budget)
+    }
+
+    /// The same by a directory that need not be the latest.
+    pub(crate) fn dispatch_by(&self, directory: Arc<Directory>, at: At, to: To, budget: Duration) -> Waiting {
+        self.send(&self.router, &self.plans[&(at, to)], directory, budget, None)
+    }
+
+    /// Runs an operation.
+    pub(crate) fn run(&self, plan: &Arc<Plan>, budget: Duration) -> Waiting {
+        self.run_at(&self.router, plan, budget, None)
+    }
+
+    /// Runs an operation at this router, for a caller that waits no longer than it says.
+    pub(crate) fn run_at(
+        &self,
+        router: &Addr<Router>,
+        plan: &Arc<Plan>,
+        budget: Duration,
+        wait: Option<Duration>,
+    ) -> Waiting {
+        self.send(router, plan, self.directory(), budget, wait)
+    }
+
+    fn send(
+        &self,
+        router: &Addr<Router>,
+        plan: &Arc<Plan>,
+        directory: Arc<Directory>,
+        budget: Duration,
+        wait: Option<Duration>,
+    ) -> Waiting {
         let name = self.name();
         let (reply, answered) = oneshot::channel();
         let id = RunId::new(name.as_str());
@@ -143,14 +176,47 @@ impl World {
             id: id.clone(),
             correlation_id: CorrelationId::new(&name).unwrap(),
             trace: TRACE,
-            plan: Arc::clone(&self.plans[&(at, to)]),
+            plan: Arc::clone(plan),
+            directory,
             input: Json::parse(Bytes::from(format!("{{\"run\":\"{name}\"}}"))).unwrap(),
             budget: Some(budget),
+            wait,
+            priority: None,
             permit: Arc::clone(&self.runs).try_acquire_owned().unwrap(),
             reply,
         };
-        assert!(self.router.try_send(message).is_ok(), "the router has room");
+        assert!(router.try_send(message).is_ok(), "the router has room");
         Waiting { id, deadline: self.clock.mono() + budget, answered }
+    }
+
+    pub(crate) const fn router(&self) -> &Addr<Router> {
+        &self.router
+    }
+
+    /// A router as another worker has it.
+    pub(crate) fn another_router(&self) -> Addr<Router> {
+        self.mesh.start_router()
+    }
+
+    /// Somebody wants a run cancelled.
+    pub(crate) fn cancel(&self, id: &RunId) -> Option<Arc<Outcome>> {
+        self.mesh.board().cancel(id.as_str())
+    }
+
+    /// Where integrations are reached now.
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.mesh.directory()
+    }
+
+    /// Goes on with these integrations.
+    pub(crate) async fn reconfigure(&self, integrations: Vec<Arc<IntegrationPlan>>) {
+        self.mesh.reconfigure(integrations, log()).await;
+        self.now().await;
+    }
+
+    /// An integration on the board.
+    pub(crate) fn posted(&self, at: At) -> Option<Arc<Snapshot>> {
+        self.mesh.board().integration(at.name())
     }
 
     /// How many runs are under way.
@@ -163,8 +229,8 @@ impl World {
         assert!(self.router.try_send(Abandon(id.clone())).is_ok(), "the router has room");
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        self.mesh.directory().find(At::Provider.name()).unwrap()
+    pub(crate) fn place(&self) -> Arc<Place> {
+        Arc::clone(self.mesh.directory().find(At::Provider.name()).unwrap())
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
@@ -196,10 +262,12 @@ impl World {
             trace: TRACE,
         });
         let (step, deadline) = (StepName::new("charge").unwrap(), self.clock.mono() + budget);
-        let call = StepCall { run, step, endpoint: to as usize, input: Json::NULL, deadline };
+        let (endpoint, input, priority) = (to as usize, Json::NULL, Priority::default());
+        let call = StepCall { run, step, role: Role::Primary, endpoint, input, priority, deadline };
         let id = CallId(u64::MAX - u64::from(self.names.get()));
+        let plan = Arc::clone(self.place().plan());
         let permit = self.place().permit().unwrap();
-        assert!(self.place().send(Execute { id, call, permit, reply }).is_ok(), "the actor has room");
+        assert!(self.place().send(Execute { id, call, plan, permit, reply }).is_ok(), "the actor has room");
         answered
     }
 
@@ -240,13 +308,19 @@ impl World {
         assert_eq!(self.transport.flying(), 0, "nothing is on the wire");
         assert_eq!(self.runs(), 0, "every run's permit is back");
         for at in At::ALL {
-            let place = self.mesh.directory().find(at.name()).unwrap();
+            let directory = self.mesh.directory();
+            let place = directory.find(at.name()).unwrap();
             assert_eq!(place.calls(), 0, "every call's permit is back");
             let view = &self.snapshot_at(at).view;
             let held = (view.in_flight, view.queued, view.calls, view.trials_out);
             assert_eq!(held, (0, 0, 0, 0), "in flight, queued, calls and trials of the {at:?}");
         }
     }
+}
+
+fn log() -> LogPlan {
+    let sanitiser = Sanitiser::new(&Extra::default());
+    LogPlan { bodies: true, max_body: 1024, sample_success: 1.0, sanitiser }
 }
 
 /// Panics that a test asks for say nothing; others are told as ever.

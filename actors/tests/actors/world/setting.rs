@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_actors::credential::Credential;
 use causeway_actors::plan::{Auth, IntegrationPlan};
 use causeway_core::breaker::BreakerSpec;
 use causeway_core::bulkhead::PoolSpec;
-use causeway_core::endpoint::{BodyKind, Endpoint, PathTemplate, Timeouts};
+use causeway_core::endpoint::{BodyKind, Cost, Endpoint, PathTemplate, Timeouts};
 use causeway_core::idempotency::Resend;
 use causeway_core::integration::IntegrationSpec;
 use causeway_core::limits::LimitSpec;
+use causeway_core::mapping::{Kind, Program};
 use causeway_core::name::{EndpointName, IntegrationName, OperationName, StepName};
-use causeway_core::operation::{Plan, StepPlan};
+use causeway_core::operation::{CallPlan, Plan, Provider, StepPlan, Steps, Undo};
+use causeway_core::priority::Priority;
 use causeway_core::retry::RetrySpec;
 use http::{HeaderMap, HeaderName, Method};
 
@@ -47,7 +50,7 @@ impl To {
         }
     }
 
-    fn endpoint(self, timeouts: Timeouts) -> Endpoint {
+    fn endpoint(self, timeouts: Timeouts, retry: RetrySpec) -> Endpoint {
         let safe = self == Self::Safe;
         Endpoint {
             name: EndpointName::new(self.name()).unwrap(),
@@ -58,9 +61,14 @@ impl To {
             request: None,
             response: None,
             rules: Vec::new(),
+            schema: None,
+            deadline_header: None,
             resend: self.resend(),
             key_header: (self == Self::Keyed).then(|| HeaderName::from_static(KEY)),
             timeouts,
+            retry: Arc::new(retry),
+            cost: Cost::default(),
+            follow_redirects: 0,
         }
     }
 
@@ -69,17 +77,64 @@ impl To {
             operation: OperationName::new(self.name()).unwrap(),
             version: 1,
             deadline: LONG,
-            step: StepPlan {
-                name: StepName::new("charge").unwrap(),
-                integration: integration.clone(),
-                endpoint: EndpointName::new(self.name()).unwrap(),
-                endpoint_index: self as usize,
-                safety: self.resend().safety(),
-                input: None,
-            },
+            priority: Priority::default(),
+            steps: Steps::new(vec![StepPlan::new(StepName::new("charge").unwrap(), self.call(integration))])
+                .unwrap(),
             result: None,
         })
     }
+
+    fn call(self, integration: &IntegrationName) -> CallPlan {
+        CallPlan {
+            integration: integration.clone(),
+            endpoint: EndpointName::new(self.name()).unwrap(),
+            endpoint_index: self as usize,
+            safety: self.resend().safety(),
+            revision: 0,
+        }
+    }
+}
+
+/// A step whose request's body, where it has one, is its name: `"charge"`.
+pub(crate) fn step(name: &str, at: At, to: To, after: &[usize]) -> StepPlan {
+    StepPlan {
+        input: Some(named(name)),
+        after: after.iter().copied().collect(),
+        ..StepPlan::new(StepName::new(name).unwrap(), call(at, to))
+    }
+}
+
+/// The same, with an undo whose body is `"undo NAME"`.
+pub(crate) fn undone(step: StepPlan, at: At) -> StepPlan {
+    let input = Some(named(&format!("undo {}", step.name)));
+    let undo = Some(Undo { call: call(at, To::Keyed), input });
+    StepPlan { primary: Provider { undo, ..step.primary }, ..step }
+}
+
+/// The same, with an alternate elsewhere.
+pub(crate) fn or(mut step: StepPlan, at: At, to: To) -> StepPlan {
+    step.alternates.push(Provider::new(call(at, to)));
+    step
+}
+
+fn call(at: At, to: To) -> CallPlan {
+    to.call(&IntegrationName::new(at.name()).unwrap())
+}
+
+fn named(name: &str) -> Program {
+    Program::compile(Kind::Step, &format!("\"{name}\"")).unwrap()
+}
+
+/// An operation of these steps.
+pub(crate) fn operation(steps: Vec<StepPlan>) -> Arc<Plan> {
+    Arc::new(Plan {
+        operation: OperationName::new("several").unwrap(),
+        version: 1,
+        deadline: LONG,
+        priority: Priority::default(),
+        steps: Steps::new(steps).unwrap(),
+        result: None,
+    })
 }
 
 /// What a world is made from.
@@ -99,19 +154,22 @@ impl Setting {
         Self { pool: PoolSpec { max_in_flight, max_queue, ..PoolSpec::default() }, ..Self::default() }
     }
 
-    pub(super) fn integration(&self, name: &str) -> Arc<IntegrationPlan> {
+    pub(crate) fn integration(&self, name: &str) -> Arc<IntegrationPlan> {
         Arc::new(IntegrationPlan {
             name: IntegrationName::new(name).unwrap(),
             title: None,
             base_url: format!("https://{name}.example"),
-            auth: Auth::None,
-            endpoints: To::ALL.map(|to| to.endpoint(self.timeouts)).into(),
+            query: None,
+            dedicated_thread: false,
+            auth: Credential::fixed(Auth::None),
+            tls: Arc::default(),
+            endpoints: To::ALL.map(|to| to.endpoint(self.timeouts, self.retry.clone())).into(),
+            limit_keys: self.limits.iter().map(|_| None).collect(),
             spec: IntegrationSpec {
                 breaker: self.breaker.clone(),
                 retry: self.retry.clone(),
                 pool: self.pool.clone(),
                 limits: self.limits.clone(),
-                endpoints: To::ALL.map(To::resend).into(),
             },
         })
     }
@@ -129,7 +187,7 @@ pub(crate) enum At {
 impl At {
     pub(super) const ALL: [Self; 2] = [Self::Provider, Self::Neighbour];
 
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Provider => "provider",
             Self::Neighbour => "neighbour",

@@ -1,0 +1,93 @@
+//! What a router is told, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Message;
+use causeway_core::integration::CallId;
+use causeway_core::json::Json;
+use causeway_core::name::{CorrelationId, RunId};
+use causeway_core::operation::{Outcome, Plan};
+use causeway_core::priority::Priority;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::directory::Directory;
+use crate::integration::StepEnd;
+use crate::plan::TraceContext;
+
+/// Runs an operation.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Dispatch {
+    /// The run's id.
+    pub id: RunId,
+    /// What links it to the event behind it.
+    pub correlation_id: CorrelationId,
+    /// The trace it belongs to.
+    pub trace: TraceContext,
+    /// What to do.
+    pub plan: Arc<Plan>,
+    /// Where its integrations are reached, and by which plans, to its end.
+    pub directory: Arc<Directory>,
+    /// With what.
+    pub input: Json,
+    /// The caller's own deadline, from now.
+    pub budget: Option<Duration>,
+    /// How long the caller wants to wait for its answer; the run can then be looked up whatever it does.
+    pub wait: Option<Duration>,
+    /// How urgent it is, where the caller says so; otherwise as its plan says.
+    pub priority: Option<Priority>,
+    /// The place among all runs that it takes up, until it is over.
+    pub permit: OwnedSemaphorePermit,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Answer>,
+}
+
+/// What a caller is told.
+#[derive(Debug)]
+pub struct Answer {
+    /// The run as it stands.
+    pub outcome: Outcome,
+    /// Why it is told now.
+    pub standing: Standing,
+}
+
+impl Answer {
+    /// Whether the deadline has passed and the outcome is still to come.
+    pub fn is_pending(&self) -> bool {
+        self.standing == Standing::Pending
+    }
+}
+
+/// Why a caller is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The run is over.
+    Over,
+    /// The deadline has passed, and the run goes on.
+    Pending,
+    /// The caller does not want to wait any longer, and the run goes on.
+    Accepted,
+}
+
+/// The caller of a run has left, or somebody wants it cancelled.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Abandon(pub RunId);
+
+/// Something has become of a call.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct StepNews {
+    pub(super) run: RunId,
+    pub(super) call: CallId,
+    pub(super) news: News,
+}
+
+pub(super) enum News {
+    Ended(StepEnd),
+    /// The deadline has passed while its request, which may act, is out: so many attempts were made.
+    Overdue(u32),
+    /// The integration's actor went away without a word.
+    Lost,
+}
