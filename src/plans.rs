@@ -6,28 +6,28 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use causeway_actors::credential::Credential;
 use causeway_actors::plan::{Auth, IntegrationPlan, LogPlan};
-use causeway_core::endpoint::{BodyKind, Endpoint, PathTemplate, Rule};
+use causeway_core::endpoint::{BodyKind, Cost, Endpoint, InvalidSchema, PathTemplate, ResponseSchema, Rule};
 use causeway_core::idempotency::Resend;
 use causeway_core::integration::IntegrationSpec;
-use causeway_core::limits::{self, LimitSpec};
+use causeway_core::limits::LimitSpec;
 use causeway_core::mapping::{Kind, Program};
 use causeway_core::name::OperationName;
-use causeway_core::operation::{Plan, StepPlan};
 use causeway_core::sanitise::{Extra, Sanitiser};
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret, SecretString};
 
-use crate::adapters::secrets;
+use crate::adapters::{credential, secrets, tls_files};
 use crate::settings::{
-    AuthSettings, BodyFormat, ClassifyRule, EndpointSettings, IdempotencySettings, IntegrationSettings,
-    JqSource, LimitKind, LogBodies, OperationSettings, SecretRef, Settings, SettingsError, SettingsErrors,
-    StepSettings,
+    ApiVersion, AuthSettings, BodyFormat, ClassifyRule, CostSettings, EndpointSettings, IdempotencySettings,
+    IntegrationSettings, JqSource, LogBodies, SchemaSettings, Settings, SettingsError, SettingsErrors,
 };
+
+mod operation;
+
+pub use operation::Versions;
 
 /// What the actors and the API are built from.
 #[derive(Debug)]
@@ -35,7 +35,16 @@ pub struct Plans {
     /// The integrations.
     pub integrations: Vec<Arc<IntegrationPlan>>,
     /// The operations, by name.
-    pub operations: HashMap<OperationName, Arc<Plan>>,
+    pub operations: HashMap<OperationName, Versions>,
+}
+
+/// Whether the secrets are there to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are read; one that is missing is an error.
+    Read,
+    /// They are elsewhere: no reference is followed, so what comes of it proves itself with nothing.
+    Elsewhere,
 }
 
 /// Makes plans of settings.
@@ -43,20 +52,30 @@ pub struct Plans {
 /// # Errors
 /// Everything that is wrong: expressions, paths, secrets.
 pub fn make(settings: &Settings) -> Result<Plans, SettingsErrors> {
+    let (plans, errors) = attempt(settings, Secrets::Read);
+    if errors.is_empty() { Ok(plans) } else { Err(errors) }
+}
+
+/// What would be wrong with plans of these settings, which may be a part of what was written.
+pub fn check(settings: &Settings, secrets: Secrets) -> SettingsErrors {
+    attempt(settings, secrets).1
+}
+
+fn attempt(settings: &Settings, secrets: Secrets) -> (Plans, SettingsErrors) {
     let mut errors = SettingsErrors::default();
     let integrations: Vec<_> = settings
         .integrations
         .iter()
-        .filter_map(|settings| integration(settings, &mut errors))
+        .filter_map(|settings| integration(settings, secrets, &mut errors))
         .map(Arc::new)
         .collect();
-    let operations: HashMap<_, _> = settings
-        .operations
-        .iter()
-        .filter_map(|settings| operation(settings, &integrations, &mut errors))
-        .map(|plan| (plan.operation.clone(), Arc::new(plan)))
-        .collect();
-    if errors.is_empty() { Ok(Plans { integrations, operations }) } else { Err(errors) }
+    let mut operations = HashMap::<OperationName, Versions>::new();
+    for settings in &settings.operations {
+        if let Some(plan) = operation::plan(settings, &integrations, &mut errors) {
+            operations.entry(settings.name.clone()).or_default().add(plan, settings.preview);
+        }
+    }
+    (Plans { integrations, operations }, errors)
 }
 
 /// How attempts are logged.
@@ -64,6 +83,7 @@ pub fn log(settings: &Settings) -> LogPlan {
     let mut extra = Extra {
         fields: settings.server.redact.fields.clone(),
         headers: settings.server.redact.headers.iter().map(ToString::to_string).collect(),
+        patterns: settings.server.redact.patterns.clone(),
     };
     // A provider may send our own credential back, in a redirect or an error: by its name it is known again.
     for integration in &settings.integrations {
@@ -78,21 +98,23 @@ pub fn log(settings: &Settings) -> LogPlan {
         bodies: settings.logs.bodies == LogBodies::Sanitised,
         max_body: settings.logs.max_body,
         sample_success: settings.logs.sample_success,
-        sanitiser: Sanitiser::new(&extra),
+        sanitiser: Sanitiser::new(&extra).with_secrets(secrets::known().clone()),
     }
 }
 
-fn integration(settings: &IntegrationSettings, errors: &mut SettingsErrors) -> Option<IntegrationPlan> {
-    let file: Arc<str> = format!("integrations/{}.toml", settings.name).into();
-    let auth = match auth(&settings.auth) {
-        Ok(auth) => Some(auth),
-        Err(what) => {
-            errors.push(SettingsError::whole(Arc::clone(&file), format!("auth: {what}")));
-            None
-        }
+fn integration(
+    settings: &IntegrationSettings,
+    secrets: Secrets,
+    errors: &mut SettingsErrors,
+) -> Option<IntegrationPlan> {
+    let (auth, tls) = match secrets {
+        Secrets::Read => (credential::open(&settings.auth, errors), tls_files::read(&settings.tls, errors)),
+        Secrets::Elsewhere => (Some(Credential::fixed(Auth::None)), Some(Arc::default())),
     };
     let endpoints: Vec<Option<Endpoint>> =
-        settings.endpoints.iter().map(|endpoint| self::endpoint(settings, endpoint, &file, errors)).collect();
+        settings.endpoints.iter().map(|endpoint| self::endpoint(settings, endpoint, errors)).collect();
+    let limit_keys: Vec<Option<Option<Program>>> =
+        settings.limits.iter().map(|limit| compile(Kind::Request, limit.by.as_ref(), errors)).collect();
     let endpoints: Vec<Endpoint> = endpoints.into_iter().collect::<Option<_>>()?;
     let spec = IntegrationSpec {
         breaker: settings.breaker.clone(),
@@ -101,39 +123,54 @@ fn integration(settings: &IntegrationSettings, errors: &mut SettingsErrors) -> O
         limits: settings
             .limits
             .iter()
-            .map(|limit| {
-                let LimitKind::TokenBucket(bucket) = &limit.kind;
-                LimitSpec::new(limit.name.clone(), limits::LimitKind::TokenBucket(bucket.clone()))
+            .map(|limit| LimitSpec {
+                name: limit.name.clone(),
+                kind: limit.kind.clone(),
+                endpoints: limit.endpoints.clone(),
+                keyed: limit.keyed,
+                group: limit.group.clone(),
+                learn: limit.learn.clone(),
             })
             .collect(),
-        endpoints: endpoints.iter().map(|endpoint| endpoint.resend).collect(),
     };
     let base = &settings.base_url;
+    let (version, query) = match &settings.api_version {
+        Some(ApiVersion::Path(path)) => (path.as_str(), None),
+        Some(ApiVersion::Query { name, value }) => ("", Some(format!("{}={}", encode(name), encode(value)))),
+        // In the endpoints' headers already.
+        Some(ApiVersion::Header { .. }) | None => ("", None),
+    };
     Some(IntegrationPlan {
         name: settings.name.clone(),
         title: Some(settings.title.clone()),
-        base_url: format!("{}://{}{}", base.scheme(), base.authority(), base.prefix()),
+        base_url: format!("{base}{version}"),
+        query,
         auth: auth?,
+        tls: tls?,
         endpoints,
+        limit_keys: limit_keys.into_iter().collect::<Option<_>>()?,
         spec,
+        dedicated_thread: settings.dedicated_thread,
     })
 }
 
 fn endpoint(
     integration: &IntegrationSettings,
     settings: &EndpointSettings,
-    file: &Arc<str>,
     errors: &mut SettingsErrors,
 ) -> Option<Endpoint> {
     let path = PathTemplate::parse(&settings.path).map_err(|error| {
-        errors.push(SettingsError::whole(
-            Arc::clone(file),
-            format!("endpoint {}: path: {error}", settings.name),
-        ));
+        let message = format!("`endpoints.{}.path`: {error}", settings.name);
+        errors.push(SettingsError::at(settings.path_at.0.clone(), message));
     });
     let request = compile(Kind::Request, settings.request.as_ref(), errors);
     let response = compile(Kind::Response, settings.response.as_ref(), errors);
+    let cost = match &settings.cost.value {
+        CostSettings::Fixed(tokens) => Some(Cost::Fixed(*tokens)),
+        CostSettings::By(source) => compile(Kind::Request, Some(source), errors).flatten().map(Cost::By),
+    };
     let rules: Vec<Option<Rule>> = settings.classify.iter().map(|settings| rule(settings, errors)).collect();
+    let schema = schema(settings.response_schema.as_ref(), errors);
     let (resend, key_header) = match &settings.idempotency {
         IdempotencySettings::Safe => (Resend::Safe, None),
         IdempotencySettings::None => (Resend::Never, None),
@@ -148,15 +185,22 @@ fn endpoint(
         body: match settings.body {
             BodyFormat::Json => BodyKind::Json,
             BodyFormat::Form => BodyKind::Form,
+            BodyFormat::Multipart => BodyKind::Multipart,
+            BodyFormat::Text => BodyKind::Text,
             BodyFormat::None => BodyKind::None,
         },
         headers: headers(integration, settings),
         request: request?,
         response: response?,
         rules: rules.into_iter().collect::<Option<_>>()?,
+        schema: schema?,
+        deadline_header: settings.deadline_header.clone(),
         resend,
         key_header,
         timeouts: settings.timeouts,
+        retry: Arc::new(settings.retry.clone()),
+        cost: cost?,
+        follow_redirects: settings.follow_redirects,
     })
 }
 
@@ -164,7 +208,24 @@ fn rule(settings: &ClassifyRule, errors: &mut SettingsErrors) -> Option<Rule> {
     let when = compile(Kind::Response, Some(&settings.when), errors);
     let code = compile(Kind::Response, settings.code.as_ref(), errors);
     let message = compile(Kind::Response, settings.message.as_ref(), errors);
-    Some(Rule { when: when??, class: settings.class, code: code?, message: message? })
+    let retry_after = compile(Kind::Response, settings.retry_after.as_ref(), errors);
+    Some(Rule {
+        when: when??,
+        class: settings.class,
+        code: code?,
+        message: message?,
+        retry_after: retry_after?,
+        scope: settings.scope.clone(),
+    })
+}
+
+/// Compiles a schema; the outer `None` says that it does not compile, which has been told.
+fn schema(settings: Option<&SchemaSettings>, errors: &mut SettingsErrors) -> Option<Option<ResponseSchema>> {
+    let Some(settings) = settings else { return Some(None) };
+    let told = |error: InvalidSchema| {
+        errors.push(SettingsError::at(settings.at.clone(), format!("the schema {}: {error}", settings.file)));
+    };
+    ResponseSchema::compile(&settings.text, settings.mode).map_err(told).ok().map(Some)
 }
 
 /// The headers of every request: ours, then the integration's, then the endpoint's; later ones win.
@@ -179,82 +240,18 @@ fn headers(integration: &IntegrationSettings, endpoint: &EndpointSettings) -> He
     headers
 }
 
-fn operation(
-    settings: &OperationSettings,
-    integrations: &[Arc<IntegrationPlan>],
-    errors: &mut SettingsErrors,
-) -> Option<Plan> {
-    let [step] = settings.steps.as_slice() else { return None };
-    let result = compile(Kind::Outcome, settings.result.as_ref(), errors);
-    let step = self::step(step, integrations, errors);
-    Some(Plan {
-        operation: settings.name.clone(),
-        version: settings.version,
-        deadline: settings.deadline,
-        step: step?,
-        result: result?,
-    })
-}
-
-fn step(
-    settings: &StepSettings,
-    integrations: &[Arc<IntegrationPlan>],
-    errors: &mut SettingsErrors,
-) -> Option<StepPlan> {
-    let input = compile(Kind::Step, settings.input.as_ref(), errors);
-    let integration = integrations.iter().find(|plan| plan.name == settings.call.integration)?;
-    let found =
-        integration.endpoints.iter().enumerate().find(|(_, plan)| plan.name == settings.call.endpoint);
-    let (endpoint_index, endpoint) = found?;
-    Some(StepPlan {
-        name: settings.name.clone(),
-        integration: integration.name.clone(),
-        endpoint: endpoint.name.clone(),
-        endpoint_index,
-        safety: endpoint.resend.safety(),
-        input: input?,
-    })
-}
-
 /// Compiles an expression; the outer `None` says that it does not compile, which has been told.
 fn compile(kind: Kind, source: Option<&JqSource>, errors: &mut SettingsErrors) -> Option<Option<Program>> {
     let Some(source) = source else { return Some(None) };
     match Program::compile(kind, &source.source) {
         Ok(program) => Some(Some(program)),
         Err(error) => {
-            errors
-                .push(SettingsError::at(source.at.clone(), format!("this is no usable jq program: {error}")));
+            errors.push(source.wrong(&error));
             None
         }
     }
 }
 
-fn auth(settings: &AuthSettings) -> Result<Auth, String> {
-    let read = |reference: &SecretRef| secrets::resolve(reference).map_err(|error| error.to_string());
-    match settings {
-        AuthSettings::None => Ok(Auth::None),
-        AuthSettings::Bearer { token } => {
-            let token = read(token)?;
-            header(AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
-        }
-        AuthSettings::Basic { username, password } => {
-            let username = read(username)?;
-            let password = password.as_ref().map_or_else(|| Ok(SecretString::default()), read)?;
-            let pair = format!("{}:{}", username.expose_secret(), password.expose_secret());
-            header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(pair)))
-        }
-        AuthSettings::Header { name, value } => header(name.clone(), read(value)?.expose_secret().to_owned()),
-        AuthSettings::Query { name, value } => {
-            let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            Ok(Auth::Query(encode(name), SecretString::from(encode(read(value)?.expose_secret()))))
-        }
-    }
-}
-
-fn header(name: http::HeaderName, value: String) -> Result<Auth, String> {
-    let mut value = HeaderValue::try_from(value).map_err(|_| {
-        "the secret has a character that no header can carry; check that it was stored whole".to_owned()
-    })?;
-    value.set_sensitive(true);
-    Ok(Auth::Header(name, value))
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -11,19 +11,26 @@
 //! The parts, one file per section, in the order they are read:
 //!
 //! - `files`: finds and reads the files; `reader`: takes a file apart and misses no error;
-//! - `server`: `causeway.toml`, of `listen`, `logs`, `redact`;
-//! - `integration`: `integrations/NAME.toml`, of `base_url`, `headers`, `auth`, `timeouts`, `retry`, `breaker`, `pool`,
-//!   `limits`, and `endpoint`, of `idempotency`, `classify`, `jq`;
-//! - `operation`: `operations/NAME.toml`, whose `calls` must exist.
+//! - `server`: `causeway.toml`, of `listen`, `logs`, `redact`, `defaults`;
+//! - `integration`: `integrations/NAME.toml`, of `base_url`, `api_version`, `headers`, `auth`, `tls`, `timeouts`, `retry`,
+//!   `breaker`, `pool`, `limits` (by `glob`), and `endpoint`, of `idempotency`, `classify`, `cost`, `jq`;
+//! - `operation`: `operations/NAME.toml`, whose `calls` must exist;
+//! - `schema`: the same files' JSON Schemas, for editors.
+//!
+//! What is right and yet unwise is told apart from what is wrong, as [`Advice`]: it stops nothing.
 
+mod api_version;
 mod auth;
 mod base_url;
 mod breaker;
 mod calls;
 mod classify;
+mod cost;
+mod defaults;
 mod endpoint;
 mod error;
 mod files;
+mod glob;
 mod headers;
 mod idempotency;
 mod integration;
@@ -35,13 +42,20 @@ mod operation;
 mod pool;
 mod reader;
 mod redact;
+mod response_schema;
 mod retry;
+mod schema;
 mod secret;
 mod server;
 mod timeouts;
+mod tls;
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wrong;
 
 use std::path::Path;
 use std::str::FromStr;
@@ -50,22 +64,30 @@ use std::time::Duration;
 
 use causeway_core::name::{IntegrationName, InvalidName, OperationName};
 
+pub use api_version::ApiVersion;
 pub use auth::AuthSettings;
 pub use base_url::BaseUrl;
+pub use breaker::WrittenBreaker;
 pub use calls::Call;
+pub use causeway_core::limits::LimitKind;
 pub use classify::ClassifyRule;
+pub use cost::CostSettings;
+pub use defaults::DefaultSettings;
 pub use endpoint::{BodyFormat, EndpointSettings};
-pub use error::{Position, SettingsError, SettingsErrors};
+pub use error::{Advice, At, Finding, Placed, Position, SettingsError, SettingsErrors};
 pub use idempotency::IdempotencySettings;
 pub use integration::IntegrationSettings;
 pub use jq::JqSource;
-pub use limits::{LimitKind, LimitSettings};
+pub use limits::LimitSettings;
 pub use listen::ListenSettings;
 pub use logs::{LogBodies, LogFormat, LogSettings};
-pub use operation::{OperationSettings, StepSettings};
+pub use operation::{AlternateSettings, FallbackSettings, OperationSettings, StepSettings, UndoSettings};
 pub use redact::RedactSettings;
+pub use response_schema::SchemaSettings;
+pub use schema::{Schema, schemas};
 pub use secret::SecretRef;
 pub use server::ServerSettings;
+pub use tls::{FilePath, IdentityFiles, TlsSettings};
 
 use calls::Catalogue;
 use files::{Source, Subject};
@@ -78,17 +100,27 @@ pub struct Settings {
     pub server: ServerSettings,
     /// The integrations, by name; at least one.
     pub integrations: Vec<IntegrationSettings>,
-    /// The operations, by name.
+    /// The operations, by name, each version for itself.
     pub operations: Vec<OperationSettings>,
 }
 
-impl Settings {
+/// All that reading a configuration finds out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Examined {
+    /// What could be read: everything, if nothing is wrong.
+    pub settings: Settings,
+    /// What is wrong.
+    pub errors: SettingsErrors,
+    /// What is right and yet unwise.
+    pub advice: Vec<Advice>,
+    /// The files, in the order they are read, as they are shown.
+    pub files: Vec<Arc<str>>,
+}
+
+impl Examined {
     /// Reads the configuration's directory: `causeway.toml` (may be absent), `integrations/*.toml`,
     /// `operations/*.toml`. Hidden files and files of other kinds are left alone.
-    ///
-    /// # Errors
-    /// Everything that is wrong with all files, files that cannot be read included.
-    pub fn load(dir: &Path) -> Result<Self, SettingsErrors> {
+    pub fn directory(dir: &Path) -> Self {
         let mut errors = SettingsErrors::default();
         let sources = files::read(dir, &mut errors);
         assemble(dir, &sources, errors)
@@ -96,13 +128,42 @@ impl Settings {
 
     /// The same from texts: pairs of a path inside the configuration's directory (`integrations/echo.toml`) and the
     /// file's text. Relative paths of secret files begin at the working directory.
+    pub fn texts(files: &[(&str, &str)]) -> Self {
+        let mut errors = SettingsErrors::default();
+        let sources = files::embedded(files, &mut errors);
+        assemble(Path::new(""), &sources, errors)
+    }
+
+    /// The settings, if nothing is wrong.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn settings(self) -> Result<Settings, SettingsErrors> {
+        if self.errors.is_empty() { Ok(self.settings) } else { Err(self.errors) }
+    }
+
+    /// Adds what was found out to be wrong after reading, each where it belongs.
+    pub fn and_wrong(&mut self, errors: SettingsErrors) {
+        self.errors.extend(errors);
+        self.errors.sort(&self.files);
+    }
+}
+
+impl Settings {
+    /// Reads a directory, as [`Examined::directory`] does.
+    ///
+    /// # Errors
+    /// Everything that is wrong with all files, files that cannot be read included.
+    pub fn load(dir: &Path) -> Result<Self, SettingsErrors> {
+        Examined::directory(dir).settings()
+    }
+
+    /// Reads texts, as [`Examined::texts`] does.
     ///
     /// # Errors
     /// Everything that is wrong with all texts.
     pub fn from_texts(files: &[(&str, &str)]) -> Result<Self, SettingsErrors> {
-        let mut errors = SettingsErrors::default();
-        let sources = files::embedded(files, &mut errors);
-        assemble(Path::new(""), &sources, errors)
+        Examined::texts(files).settings()
     }
 }
 
@@ -111,60 +172,110 @@ pub fn duration(text: &str) -> Option<Duration> {
     reader::forms::parse_duration(text)
 }
 
-/// Reads the sources in their order. Integrations come before operations, so what a step calls is known.
-fn assemble(dir: &Path, sources: &[Source], mut errors: SettingsErrors) -> Result<Settings, SettingsErrors> {
+/// What has been found so far.
+struct Findings {
+    errors: SettingsErrors,
+    advice: Vec<Advice>,
+}
+
+/// Reads the sources in their order. The server comes before integrations, so what they start from is known, and
+/// integrations before operations, so what a step calls is known.
+fn assemble(dir: &Path, sources: &[Source], errors: SettingsErrors) -> Examined {
     let all_found = errors.is_empty();
+    let mut found = Findings { errors, advice: Vec::new() };
     let mut settings =
         Settings { server: ServerSettings::default(), integrations: Vec::new(), operations: Vec::new() };
     let mut catalogue = Catalogue::default();
     for source in sources {
         match &source.subject {
             Subject::Server => {
-                settings.server = parse(dir, source, &mut errors, ServerSettings::read).unwrap_or_default();
+                settings.server = parse(dir, source, &mut found, ServerSettings::read).unwrap_or_default();
             }
             Subject::Integration(file) => {
-                let name = name_of::<IntegrationName>(file, source, &mut errors);
-                let read = parse(dir, source, &mut errors, |table| integration::read(name, table));
-                let (declared, read) = read.map(|read| (read.declared, read.settings)).unzip();
-                catalogue.declare(file, declared);
-                settings.integrations.extend(read.flatten());
+                let name = name_of::<IntegrationName>(file, source, &mut found.errors);
+                let defaults = &settings.server.defaults;
+                let read = parse(dir, source, &mut found, |table| integration::read(name, table, defaults));
+                catalogue.declare(file, read.as_ref().map(|read| read.declared.clone()));
+                if let Some(read) = read {
+                    found.errors.extend(read.errors);
+                    settings.integrations.extend(read.settings);
+                }
             }
             Subject::Operation(file) => {
-                let name = operation_name(file, source, &mut errors);
-                let read = parse(dir, source, &mut errors, |table| operation::read(name, table, &catalogue));
-                settings.operations.extend(read.flatten());
+                let name = operation_name(file, source, &mut found.errors);
+                let read = parse(dir, source, &mut found, |table| operation::read(name, table, &catalogue));
+                if let Some(operation) = read.flatten() {
+                    add_operation(&mut settings.operations, operation, source, &mut found.errors);
+                }
             }
         }
     }
     let some_integration = sources.iter().any(|source| matches!(source.subject, Subject::Integration(_)));
     if all_found && !some_integration {
         let message = "there is no integration; write integrations/NAME.toml with at least a base_url";
-        errors.push(SettingsError::whole(files::integrations_of(dir), message));
+        found.errors.push(SettingsError::whole(files::integrations_of(dir), message));
     }
-    if errors.is_empty() { Ok(settings) } else { Err(errors) }
+    integration::groups_that_disagree(&settings.integrations, &mut found.errors);
+    found.advice.extend(operation::advice(&settings.operations, &settings.integrations));
+    let files: Vec<Arc<str>> = sources.iter().map(|source| Arc::clone(&source.shown)).collect();
+    found.errors.sort(&files);
+    Examined { settings, errors: found.errors, advice: found.advice, files }
 }
 
 /// Lends the file's root table to `read`; `None` if the file has no text or is not TOML, which is told.
 fn parse<T>(
     dir: &Path,
     source: &Source,
-    errors: &mut SettingsErrors,
+    found: &mut Findings,
     read: impl FnOnce(&mut Table<'_>) -> T,
 ) -> Option<T> {
     let document = Document::new(Arc::clone(&source.shown), dir, source.text.as_deref()?);
     let read = document.read(read);
-    errors.extend(document.errors());
+    found.errors.extend(document.errors());
+    found.advice.extend(document.advice());
     read
 }
 
-fn operation_name(file: &str, source: &Source, errors: &mut SettingsErrors) -> Option<OperationName> {
-    if let Some((name, _)) = file.split_once('@') {
-        let message =
-            format!("several versions of an operation are not available; name it {}.toml", shown(name));
+fn operation_name(file: &str, source: &Source, errors: &mut SettingsErrors) -> Option<operation::Named> {
+    let Some((name, text)) = file.split_once('@') else {
+        return name_of::<OperationName>(file, source, errors)
+            .map(|name| operation::Named { name, version: None });
+    };
+    let version = text.parse::<u32>().ok().filter(|version| {
+        // One spelling of each, so that no two files name the same.
+        operation::VERSION.contains(version) && version.to_string() == text
+    });
+    if version.is_none() {
+        let message = format!(
+            "\"{}\" is no version; write a whole number from 1 to 1000000, such as {}@2.toml",
+            shown(text),
+            shown(name)
+        );
         errors.push(SettingsError::whole(Arc::clone(&source.shown), message));
-        return None;
     }
-    name_of(file, source, errors)
+    let name = name_of::<OperationName>(name, source, errors)?;
+    version.map(|version| operation::Named { name, version: Some(version) })
+}
+
+/// Adds an operation, unless it is there in the same version already.
+fn add_operation(
+    operations: &mut Vec<OperationSettings>,
+    operation: OperationSettings,
+    source: &Source,
+    errors: &mut SettingsErrors,
+) {
+    let same =
+        |known: &&OperationSettings| (&known.name, known.version) == (&operation.name, operation.version);
+    match operations.iter().find(same) {
+        None => operations.push(operation),
+        Some(known) => {
+            let message = format!(
+                "{} has version {} too; give one of them another version",
+                known.label, operation.version
+            );
+            errors.push(SettingsError::whole(Arc::clone(&source.shown), message));
+        }
+    }
 }
 
 fn name_of<T: FromStr<Err = InvalidName>>(

@@ -2,8 +2,9 @@
 
 use http::HeaderName;
 
+use super::error::Placed;
 use super::headers::request_header;
-use super::reader::forms::choice;
+use super::reader::forms::{choice, choice_or_later};
 use super::reader::{Table, Value};
 use super::secret::SecretRef;
 
@@ -17,6 +18,15 @@ const KINDS: [(&str, Kind); 5] = [
     ("header", Kind::Header),
     ("query", Kind::Query),
 ];
+
+const ACCOUNTS: [(&str, Account); 2] = [("service", Account::Service), ("personal", Account::Personal)];
+
+/// Whose account it is.
+#[derive(Clone, Copy)]
+enum Account {
+    Service,
+    Personal,
+}
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -36,35 +46,41 @@ pub enum AuthSettings {
     /// HTTP basic authentication (RFC 7617).
     Basic {
         /// Who; a reference too, for many providers take a key here.
-        username: SecretRef,
+        username: Placed<SecretRef>,
         /// The password; empty if absent.
-        password: Option<SecretRef>,
+        password: Option<Placed<SecretRef>>,
     },
     /// A bearer token (RFC 6750).
     Bearer {
         /// The token.
-        token: SecretRef,
+        token: Placed<SecretRef>,
     },
     /// A key in a header of the provider's own.
     Header {
         /// The header.
         name: HeaderName,
         /// Its whole value.
-        value: SecretRef,
+        value: Placed<SecretRef>,
     },
     /// A key in the query.
     Query {
         /// The parameter, not yet encoded.
         name: String,
         /// Its value, not yet encoded.
-        value: SecretRef,
+        value: Placed<SecretRef>,
     },
 }
 
 impl AuthSettings {
     pub(super) fn read(value: Value<'_>) -> Option<Self> {
         value.table("a table, [auth]", |table| {
-            let Some(kind) = table.required("type", "\"bearer\"", choice(&KINDS)) else {
+            let account = table.or("account", Account::Service, choice(&ACCOUNTS));
+            if matches!(account, Account::Personal) {
+                let risk = "the account of a person ends when that person leaves or changes a password";
+                table.advise("account", &format!("{risk}; have one made for the service"));
+            }
+            let Some(kind) = table.required("type", "\"bearer\"", choice_or_later(&KINDS, &["oauth2"]))
+            else {
                 table.ignore_rest();
                 return None;
             };
@@ -88,13 +104,18 @@ impl AuthSettings {
 
     fn basic(table: &mut Table<'_>) -> Option<Self> {
         let username = secret(table, "username");
-        let password = table.optional("password", SecretRef::read);
+        let password = table.optional("password", placed);
         Some(Self::Basic { username: username?, password })
     }
 }
 
-fn secret(table: &mut Table<'_>, key: &'static str) -> Option<SecretRef> {
-    table.required(key, "{ env = \"NAME\" }", SecretRef::read)
+fn secret(table: &mut Table<'_>, key: &'static str) -> Option<Placed<SecretRef>> {
+    table.required(key, "{ env = \"NAME\" }", placed)
+}
+
+fn placed(value: Value<'_>) -> Option<Placed<SecretRef>> {
+    let at = value.position();
+    SecretRef::read(value).map(|value| Placed { value, at })
 }
 
 fn parameter(value: Value<'_>) -> Option<String> {

@@ -1,16 +1,21 @@
 //! `[endpoints.NAME]`: one call an integration offers.
 
+use causeway_core::again::MAX_REDIRECTS;
 use causeway_core::endpoint::Timeouts;
-use causeway_core::name::EndpointName;
-use http::{HeaderMap, Method};
+use causeway_core::name::{EndpointName, LimitName};
+use causeway_core::retry::RetrySpec;
+use http::{HeaderMap, HeaderName, Method};
 
 use super::base_url::is_path_byte;
 use super::classify::{self, ClassifyRule};
+use super::cost::CostSettings;
+use super::error::{At, Placed};
 use super::idempotency::IdempotencySettings;
 use super::jq::JqSource;
-use super::reader::forms::choice;
+use super::reader::forms::{choice, integer};
 use super::reader::{Key, Table, Value};
-use super::{headers, timeouts};
+use super::response_schema::SchemaSettings;
+use super::{headers, retry, timeouts};
 
 /// The longest path of an endpoint, in bytes; its message says so too.
 const MAX_PATH: usize = 2048;
@@ -25,8 +30,13 @@ const METHODS: [(&str, Method); 7] = [
     ("DELETE", Method::DELETE),
 ];
 
-const BODIES: [(&str, BodyFormat); 3] =
-    [("json", BodyFormat::Json), ("form", BodyFormat::Form), ("none", BodyFormat::None)];
+const BODIES: [(&str, BodyFormat); 5] = [
+    ("json", BodyFormat::Json),
+    ("form", BodyFormat::Form),
+    ("multipart", BodyFormat::Multipart),
+    ("text", BodyFormat::Text),
+    ("none", BodyFormat::None),
+];
 
 /// One call an integration offers.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +48,8 @@ pub struct EndpointSettings {
     /// The path, appended to the base URL: begins with `/`; each `{name}` in it is well-formed, and is filled from
     /// what `request` gives as `path`.
     pub path: String,
+    /// Where the path stands.
+    pub path_at: At,
     /// How the request's body is written.
     pub body: BodyFormat,
     /// Makes the request of a step's input.
@@ -48,10 +60,20 @@ pub struct EndpointSettings {
     pub idempotency: IdempotencySettings,
     /// The provider's own way to say what went wrong, in order.
     pub classify: Vec<ClassifyRule>,
+    /// What the provider's answers should look like.
+    pub response_schema: Option<SchemaSettings>,
+    /// The header that tells the provider the time left.
+    pub deadline_header: Option<HeaderName>,
     /// How long each part may take: the integration's, with what the endpoint overrides.
     pub timeouts: Timeouts,
+    /// The most redirects followed, to the same origin only.
+    pub follow_redirects: u8,
     /// The static headers: the integration's, with what the endpoint adds and overrides.
     pub headers: HeaderMap,
+    /// How often it is tried again: as the integration's, with what the endpoint overrides.
+    pub retry: RetrySpec,
+    /// How much of each of its limits a call takes; default 1.
+    pub cost: Placed<CostSettings>,
 }
 
 /// How a request's body is written.
@@ -61,6 +83,10 @@ pub enum BodyFormat {
     Json,
     /// As `application/x-www-form-urlencoded`.
     Form,
+    /// As `multipart/form-data`.
+    Multipart,
+    /// As plain text.
+    Text,
     /// Not at all.
     None,
 }
@@ -69,6 +95,8 @@ pub enum BodyFormat {
 pub(super) struct Inherited<'a> {
     pub(super) timeouts: &'a Timeouts,
     pub(super) headers: &'a HeaderMap,
+    pub(super) retry: &'a RetrySpec,
+    pub(super) limits: &'a [LimitName],
 }
 
 impl EndpointSettings {
@@ -89,27 +117,47 @@ impl EndpointSettings {
         let request = table.optional("request", JqSource::read);
         let response = table.optional("response", JqSource::read);
         let idempotency = table.optional("idempotency", IdempotencySettings::read);
-        let classify = classify::read(table);
+        let classify = classify::read(table, inherited.limits);
+        let response_schema = table.optional("response_schema", SchemaSettings::read);
+        let deadline_header = table.optional("deadline_header", headers::request_header);
         let timeouts = table.section("timeouts", |table| timeouts::read(table, inherited.timeouts));
+        let follow_redirects = table.or("follow_redirects", 0, integer(0..=u32::from(MAX_REDIRECTS)));
         let mut headers = inherited.headers.clone();
         headers.extend(headers::read(table));
+        let retry = table.section("retry", |table| retry::read(table, inherited.retry));
+        let cost = table.optional("cost", CostSettings::read);
+        table.not_yet(&["scopes"]);
 
+        let path_at = At(table.position_of("path"));
         let (method, path) = (method?, path?);
         if path.contains('{') && !table.had("request") {
             let right = "write request = '{ path: { name: .name } }', with each name of the path";
             table.wrong("path", &format!("nothing fills the placeholders; {right}"));
         }
+        let idempotency = idempotency.unwrap_or_else(|| IdempotencySettings::of_method(&method));
+        if idempotency == IdempotencySettings::None {
+            let risk =
+                "a call that may have acted is never sent again, and ends `unknown` for a person to resolve";
+            let right = "write { header = \"…\" } if the provider takes a key, or \"safe\" if it only reads";
+            table.advise("idempotency", &format!("{risk}; {right}"));
+        }
         Some(Self {
             name: name?,
             body: body.unwrap_or_else(|| BodyFormat::of_method(&method)),
-            idempotency: idempotency.unwrap_or_else(|| IdempotencySettings::of_method(&method)),
+            idempotency,
             method,
             path,
+            path_at: path_at.clone(),
             request,
             response,
             classify,
+            response_schema,
+            deadline_header,
             timeouts,
+            follow_redirects: u8::try_from(follow_redirects).unwrap_or(MAX_REDIRECTS),
             headers,
+            retry,
+            cost: cost.unwrap_or(Placed { value: CostSettings::Fixed(1), at: path_at.0 }),
         })
     }
 }

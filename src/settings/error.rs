@@ -58,6 +58,91 @@ impl SettingsError {
     }
 }
 
+/// Something that is right and yet to be advised against: what, and what would be better. Prints like an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advice {
+    place: Place,
+    message: String,
+}
+
+impl Advice {
+    /// Something unwise at one place of a file.
+    pub fn at(position: Position, message: impl Into<String>) -> Self {
+        Self { place: Place::At(position), message: message.into() }
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// A finding as machines read it: the place and the message apart.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// The file, as it is shown.
+    pub file: String,
+    /// The line, from 1; absent where the file as a whole is meant.
+    pub line: Option<usize>,
+    /// The column in characters, from 1.
+    pub column: Option<usize>,
+    /// What it is, and what would be right or better.
+    pub message: String,
+}
+
+impl Finding {
+    fn new(place: &Place, message: &str) -> Self {
+        let (file, line, column) = match place {
+            Place::At(position) => (&position.file, Some(position.line), Some(position.column)),
+            Place::Whole(file) => (file, None, None),
+        };
+        Self { file: file.to_string(), line, column, message: message.to_owned() }
+    }
+}
+
+impl From<&SettingsError> for Finding {
+    fn from(error: &SettingsError) -> Self {
+        Self::new(&error.place, &error.message)
+    }
+}
+
+impl From<&Advice> for Finding {
+    fn from(advice: &Advice) -> Self {
+        Self::new(&advice.place, &advice.message)
+    }
+}
+
+/// Where a value stands: beside the value and no part of it, so one is as good as another.
+#[derive(Clone, Debug)]
+pub struct At(pub Position);
+
+impl PartialEq for At {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for At {}
+
+/// A value, and where it stands, so that what is found out about it later can be told there. Two are equal if their
+/// values are.
+#[derive(Clone, Debug)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// Where it begins in its file.
+    pub at: Position,
+}
+
+impl<T: PartialEq> PartialEq for Placed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for Placed<T> {}
+
 /// Everything that is wrong with a set of files, one error a line, file by file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsErrors(Vec<SettingsError>);
@@ -78,6 +163,19 @@ impl SettingsErrors {
         self.0.is_empty()
     }
 
+    /// Puts them in the order of these files, and of the places in each; what is told twice is told once.
+    pub(super) fn sort(&mut self, files: &[Arc<str>]) {
+        let rank = |error: &SettingsError| {
+            let (file, line, column) = match &error.place {
+                Place::Whole(file) => (file, 0, 0),
+                Place::At(position) => (&position.file, position.line, position.column),
+            };
+            (files.iter().position(|known| known == file).map_or(0, |rank| rank + 1), line, column)
+        };
+        self.0.sort_by_key(rank);
+        self.0.dedup();
+    }
+
     /// Adds one.
     pub fn push(&mut self, error: SettingsError) {
         self.0.push(error);
@@ -90,6 +188,15 @@ impl<'a> IntoIterator for &'a SettingsErrors {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+impl IntoIterator for SettingsErrors {
+    type Item = SettingsError;
+    type IntoIter = std::vec::IntoIter<SettingsError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -67,10 +67,15 @@ fn static_header(key: &Key<'_>, value: &Value<'_>) -> Option<(HeaderName, Header
         let auth = "write it in [auth], as a reference: type = \"header\", name, value = { env = \"NAME\" }";
         return key.wrong(&format!("the header carries a secret; {auth}"));
     }
+    header_value(value).map(|value| (name, value))
+}
+
+/// The value of a header that is no secret.
+pub(super) fn header_value(value: &Value<'_>) -> Option<HeaderValue> {
     let text = value.string("a string")?;
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
     match HeaderValue::from_str(text) {
-        Ok(header) if visible && text.len() <= MAX_VALUE => Some((name, header)),
+        Ok(header) if visible && text.len() <= MAX_VALUE => Some(header),
         Ok(_) | Err(_) => {
             value.wrong(&format!("this is no header value; write at most {MAX_VALUE} ASCII characters"))
         }

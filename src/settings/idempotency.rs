@@ -53,6 +53,7 @@ impl IdempotencySettings {
         if value.is_table() {
             return value.table("a table", |table| {
                 let header = table.required("header", "\"Idempotency-Key\"", request_header);
+                table.not_yet(&["verify"]);
                 let key_retention = table.or("key_retention", KEY_RETENTION, duration(KEY_RETENTION_BOUNDS));
                 Some(Self::Header { header: header?, key_retention })
             });

@@ -64,6 +64,7 @@ impl ListenSettings {
             drain: table.or("drain", default.drain, duration(DRAIN)),
             io_threads: table.or("io_threads", default.io_threads, integer(IO_THREADS)),
         };
+        table.not_yet(&["hooks", "trusted_proxies", "public_url", "api_tls", "admin_tls", "hooks_tls"]);
         if read.api == read.admin && read.api.port() != 0 {
             let later = if table.had("admin") { "admin" } else { "api" };
             table.wrong(later, "`api` and `admin` cannot share an address; give one of them another port");

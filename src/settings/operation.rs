@@ -1,90 +1,168 @@
-//! `operations/NAME.toml`: one business capability.
+//! `operations/NAME.toml`: one business capability; `operations/NAME@VERSION.toml`: a version of it.
+//!
+//! `step` reads one step, `graph` finds out which waits for which.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use causeway_core::name::{OperationName, StepName};
+use causeway_core::name::OperationName;
+use causeway_core::operation::MAX_STEPS;
+use causeway_core::priority::Priority;
 
-use super::calls::{Call, Catalogue};
+use super::calls::Catalogue;
+use super::error::{Advice, At};
+use super::integration::IntegrationSettings;
 use super::jq::JqSource;
-use super::reader::forms::{duration, integer, name, title};
+use super::reader::forms::{boolean, choice, duration, integer, title};
 use super::reader::{Table, Value};
 
-/// The most steps that are read; one can be run.
-const MAX_STEPS: usize = 64;
+mod graph;
+mod step;
+
+pub use step::{AlternateSettings, FallbackSettings, StepSettings, UndoSettings};
+
 /// Bounds of the version.
-const VERSION: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const VERSION: RangeInclusive<u32> = 1..=1_000_000;
 /// Bounds of the deadline: a caller waits for it.
 const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 /// The deadline of an operation that names none.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(8);
 
-/// One business capability.
+/// What is said of keys whose promise takes a queue that survives a restart.
+const NEEDS_QUEUE: &str = "needs the durable queue, which this version does not have";
+
+const PRIORITIES: [(&str, Priority); 3] =
+    [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
+
+/// Whether callers wait.
+const MODES: [(&str, Mode); 2] = [("sync", Mode::Sync), ("async", Mode::Async)];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Sync,
+    Async,
+}
+
+/// One version of a business capability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationSettings {
     /// Its file's name.
     pub name: OperationName,
+    /// Its file's name, with the version where that is part of it.
+    pub label: String,
     /// Its name for people; default, its name.
     pub title: String,
-    /// Its version; default 1.
+    /// Its version; default, that of its file's name, or 1.
     pub version: u32,
+    /// Whether only callers that ask for this version get it.
+    pub preview: bool,
     /// How long a run may take; default 8 s.
     pub deadline: Duration,
+    /// Where the deadline stands; where it does not, the file's beginning.
+    pub deadline_at: At,
+    /// How urgent a run is whose caller does not say.
+    pub priority: Priority,
     /// Makes the run's result of `{ input, run, steps }`.
     pub result: Option<JqSource>,
-    /// Its steps: exactly one.
+    /// Its steps: at least one.
     pub steps: Vec<StepSettings>,
 }
 
-/// One endpoint call of an operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepSettings {
-    /// Its name, unique in its operation.
-    pub name: StepName,
-    /// What it calls; exists.
-    pub call: Call,
-    /// Makes the step's input of `{ input, run, steps }`.
-    pub input: Option<JqSource>,
+/// What an operation's file is named.
+pub(super) struct Named {
+    pub(super) name: OperationName,
+    pub(super) version: Option<u32>,
 }
 
-/// Reads an operation's file. `name` is absent if the file's name is wrong.
+/// Reads an operation's file. `named` is absent if the file's name is wrong.
 pub(super) fn read(
-    name: Option<OperationName>,
+    named: Option<Named>,
     table: &mut Table<'_>,
     catalogue: &Catalogue,
 ) -> Option<OperationSettings> {
     let title = table.optional("title", title);
-    let version = table.or("version", 1, integer(VERSION));
+    let version = table.optional("version", integer(VERSION));
+    let preview = table.or("preview", false, boolean);
     let deadline = table.or("deadline", DEFAULT_DEADLINE, duration(DEADLINE));
+    let priority = table.or("priority", Priority::default(), choice(&PRIORITIES));
     let result = table.optional("result", JqSource::read);
     let steps =
         table.required("steps", "[{ name = \"charge\", call = \"stripe.create_charge\" }]", |value| {
             steps(value, catalogue)
         });
     if steps.as_ref().is_some_and(Vec::is_empty) {
-        table.wrong("steps", "an operation has one step; write [[steps]] with `name` and `call`");
+        table.wrong("steps", "an operation has a step; write [[steps]] with `name` and `call`");
     }
-    let name = name?;
+    what_is_not_there_yet(table);
+    let deadline_at = At(table.position_of("deadline"));
+    let Named { name, version: of_file } = named?;
+    if let (Some(of_file), Some(version)) = (of_file, version)
+        && of_file != version
+    {
+        let message = format!("the file's name says {of_file}; write {of_file}, or remove the key");
+        table.wrong("version", &message);
+    }
+    let label = of_file.map_or_else(|| name.to_string(), |version| format!("{name}@{version}"));
+    let version = of_file.or(version).unwrap_or(1);
     let title = title.unwrap_or_else(|| name.to_string());
-    Some(OperationSettings { title, name, version, deadline, result, steps: steps? })
+    let steps = steps?;
+    Some(OperationSettings {
+        name,
+        label,
+        title,
+        version,
+        preview,
+        deadline,
+        deadline_at,
+        priority,
+        result,
+        steps,
+    })
+}
+
+/// Keys that say what is so anyway are taken; those that ask for more are told.
+fn what_is_not_there_yet(table: &mut Table<'_>) {
+    if table.or("mode", Mode::Sync, choice(&MODES)) == Mode::Async {
+        table.wrong("mode", &format!("\"async\" {NEEDS_QUEUE}; write \"sync\", or remove the key"));
+    }
+    if table.or("journal", false, boolean) {
+        table.wrong("journal", "needs the store on disk, which this version does not have; remove the key");
+    }
+    table.not_yet(&["idempotency", "input_schema"]);
 }
 
 fn steps(value: Value<'_>, catalogue: &Catalogue) -> Option<Vec<StepSettings>> {
     let members = value.members(MAX_STEPS)?;
     let written = members.len();
-    let mut steps = Vec::new();
-    for (index, member) in members.into_iter().enumerate() {
-        if index > 0 {
-            member.tell("operations of several steps are not available; keep one step");
-        }
-        steps.extend(member.table("a table, [[steps]]", |table| step(table, catalogue)));
+    let mut drafts = Vec::with_capacity(written);
+    for member in members {
+        drafts.extend(member.table("a table, [[steps]]", |table| step::read(table, catalogue)));
     }
-    (steps.len() == written).then_some(steps)
+    if drafts.len() < written {
+        // Which are there to be waited for, nobody knows.
+        return None;
+    }
+    graph::join(drafts)
 }
 
-fn step(table: &mut Table<'_>, catalogue: &Catalogue) -> Option<StepSettings> {
-    let name = table.required("name", "\"charge\"", name);
-    let call = table.required("call", "\"stripe.create_charge\"", |value| catalogue.resolve(&value));
-    let input = table.optional("input", JqSource::read);
-    Some(StepSettings { name: name?, call: call?, input })
+/// What may be better in the light of what the operations call.
+pub(super) fn advice(operations: &[OperationSettings], integrations: &[IntegrationSettings]) -> Vec<Advice> {
+    operations.iter().filter_map(|operation| slow_steps(operation, integrations)).collect()
+}
+
+/// A run whose deadline is shorter than one slow attempt answers that its outcome is pending, or nothing at all.
+fn slow_steps(operation: &OperationSettings, integrations: &[IntegrationSettings]) -> Option<Advice> {
+    operation.steps.iter().find_map(|step| {
+        let integration = integrations.iter().find(|known| known.name == step.call.integration)?;
+        let endpoint = integration.endpoints.iter().find(|known| known.name == step.call.endpoint)?;
+        let patience = (endpoint.timeouts.connect + endpoint.timeouts.first_byte).min(endpoint.timeouts.total);
+        (operation.deadline < patience).then(|| {
+            let message = format!(
+                "`deadline`: {:?} is shorter than the {patience:?} that {} may take to answer; give it longer, or shorten \
+                 the endpoint's timeouts",
+                operation.deadline, step.call
+            );
+            Advice::at(operation.deadline_at.0.clone(), message)
+        })
+    })
 }

@@ -19,15 +19,30 @@ const MAX_IDLE: RangeInclusive<u32> = 0..=10_000;
 /// Bounds of the time a connection may idle.
 const IDLE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
-/// Reads `pool`.
-pub(super) fn read(table: &mut Table<'_>) -> PoolSpec {
-    let default = PoolSpec::default();
-    PoolSpec {
-        max_in_flight: table.or("max_in_flight", default.max_in_flight, integer(MAX_IN_FLIGHT)),
-        max_queue: table.or("max_queue", default.max_queue, integer(MAX_QUEUE)),
-        max_wait: table.or("max_wait", default.max_wait, duration(MAX_WAIT)),
-        max_idle: table.or("max_idle", default.max_idle, integer(MAX_IDLE)),
-        idle_timeout: table.or("idle_timeout", default.idle_timeout, duration(IDLE_TIMEOUT)),
-        http2: table.or("http2", default.http2, boolean),
+/// Reads `pool`; what is absent is taken from `base`.
+pub(super) fn read(table: &mut Table<'_>, base: &PoolSpec) -> PoolSpec {
+    let read = PoolSpec {
+        max_in_flight: table.or("max_in_flight", base.max_in_flight, integer(MAX_IN_FLIGHT)),
+        max_queue: table.or("max_queue", base.max_queue, integer(MAX_QUEUE)),
+        max_wait: table.or("max_wait", base.max_wait, duration(MAX_WAIT)),
+        max_idle: table.or("max_idle", base.max_idle, integer(MAX_IDLE)),
+        idle_timeout: table.or("idle_timeout", base.idle_timeout, duration(IDLE_TIMEOUT)),
+        http2: table.or("http2", base.http2, boolean),
+    };
+    // The defaults keep few connections on purpose; other numbers are somebody's own.
+    let own = PoolSpec::default();
+    let as_ever = (read.max_in_flight, read.max_idle) == (own.max_in_flight, own.max_idle);
+    let written = table.had("max_in_flight") || table.had("max_idle");
+    if written && !as_ever && read.max_idle < read.max_in_flight {
+        let key = if table.had("max_idle") { "max_idle" } else { "max_in_flight" };
+        table.advise(
+            key,
+            &format!(
+                "up to {} connections carry calls and {} are kept, so the others are made anew in each burst; write \
+                 max_idle = {}",
+                read.max_in_flight, read.max_idle, read.max_in_flight
+            ),
+        );
     }
+    read
 }

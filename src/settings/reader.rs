@@ -18,10 +18,12 @@
 
 mod document;
 pub(super) mod forms;
+mod probe;
 mod table;
 mod value;
 
 pub(super) use document::Document;
+pub(super) use probe::schema;
 pub(super) use table::Table;
 pub(super) use value::{Key, Value};
 
@@ -80,6 +82,11 @@ pub(super) fn suggestion<'a>(
     if let Some(near) = nearest(word, candidates.clone()) {
         return format!("; did you mean `{}`?", shown(near));
     }
+    listed(candidates, known)
+}
+
+/// `known` and the first of the candidates; nothing if there are none.
+pub(super) fn listed<'a>(candidates: impl IntoIterator<Item = &'a str>, known: &str) -> String {
     let mut candidates = candidates.into_iter().map(|candidate| format!("`{}`", shown(candidate)));
     let listed: Vec<String> = candidates.by_ref().take(MAX_LISTED).collect();
     let more = if candidates.next().is_some() { ", …" } else { "" };

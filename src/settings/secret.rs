@@ -39,14 +39,17 @@ impl SecretRef {
     }
 
     fn read_source(table: &mut Table<'_>) -> Option<Self> {
-        match (table.take("env"), table.take("file")) {
-            (Some(value), None) => variable(&value).map(Self::Env),
-            (None, Some(value)) => file(&value).map(Self::File),
-            (Some(_), Some(_)) => {
+        let env = table.optional("env", |value| variable(&value)).map(Self::Env);
+        let file = table.optional("file", |value| file(&value)).map(Self::File);
+        table.not_yet(&["vault", "aws", "azure", "field", "ttl", "stale_for"]);
+        match (table.had("env"), table.had("file")) {
+            (true, false) => env,
+            (false, true) => file,
+            (true, true) => {
                 table.wrong("file", "a secret has one source, and `env` is given too; remove one of them");
                 None
             }
-            (None, None) => {
+            (false, false) => {
                 if !table.has_more() {
                     table.wrong_whole(&format!("no source is given; write {REFERENCE}"));
                 }

@@ -1,5 +1,6 @@
 //! `causeway.toml`: the server itself.
 
+use super::defaults::DefaultSettings;
 use super::listen::ListenSettings;
 use super::logs::LogSettings;
 use super::reader::{Table, Value, shown};
@@ -7,6 +8,10 @@ use super::redact::RedactSettings;
 
 /// The longest region, in bytes.
 const MAX_REGION: usize = 64;
+
+/// What the contract has and this version does not.
+const NOT_YET: [&str; 8] =
+    ["store", "encryption", "clients", "operators", "secrets", "traces", "subscriptions", "allow_chaos"];
 
 /// `causeway.toml`. Everything in it has a default, and so has the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +24,8 @@ pub struct ServerSettings {
     pub logs: LogSettings,
     /// `[redact]`: what is masked besides the built-in list.
     pub redact: RedactSettings,
+    /// `[defaults]`: what every integration starts from.
+    pub defaults: DefaultSettings,
 }
 
 impl Default for ServerSettings {
@@ -28,17 +35,20 @@ impl Default for ServerSettings {
             listen: ListenSettings::default(),
             logs: LogSettings::default(),
             redact: RedactSettings::default(),
+            defaults: DefaultSettings::default(),
         }
     }
 }
 
 impl ServerSettings {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
+        table.not_yet(&NOT_YET);
         Self {
             region: table.or("region", "local".to_owned(), region),
             listen: table.section("listen", ListenSettings::read),
             logs: table.section("logs", LogSettings::read),
             redact: table.section("redact", RedactSettings::read),
+            defaults: table.section("defaults", DefaultSettings::read),
         }
     }
 }

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use causeway_core::breaker::BreakerSpec;
+use causeway_core::breaker::{BreakerSpec, ModeKind, ProbeSpec};
 use causeway_core::bulkhead::PoolSpec;
 use causeway_core::classify::Safety;
-use causeway_core::endpoint::Timeouts;
+use causeway_core::endpoint::{Meaning, SchemaMode, Timeouts};
 use causeway_core::failure::ErrorClass;
+use causeway_core::limits::DrainScope;
 use causeway_core::limits::token_bucket::TokenBucketSpec;
 use causeway_core::retry::RetrySpec;
+use causeway_core::sanitise::Pattern;
 use http::{HeaderName, Method};
 use proptest::prelude::*;
 
@@ -37,6 +39,7 @@ sample_success = 0.5
 [redact]
 fields = ["passport"]
 headers = ["X-Internal"]
+patterns = ['EMP-\d+']
 "#;
 
 const STRIPE: &str = r#"title = "Stripe"
@@ -67,8 +70,16 @@ failures = 7
 window = "30s"
 failure_rate = 0.5
 minimum_calls = 10
+window_calls = 50
+slow_call = "2s"
+slow_rate = 0.8
 open_for = "15s"
+open_multiplier = 2
+open_max = "10m"
 half_open_calls = 2
+half_open_for = "20s"
+probe = "a_charge"
+mode = "metrics_only"
 
 [pool]
 max_in_flight = 8
@@ -173,6 +184,7 @@ fn every_key_of_the_server_is_taken() {
     );
     assert_eq!(server.redact.fields, ["passport"]);
     assert_eq!(server.redact.headers, [HeaderName::from_static("x-internal")]);
+    assert_eq!(server.redact.patterns, [Pattern::new(r"EMP-\d+").unwrap()]);
 }
 
 #[test]
@@ -181,7 +193,9 @@ fn every_key_of_an_integration_is_taken() {
     assert_eq!((stripe.name.as_str(), stripe.title.as_str()), ("stripe", "Stripe"));
     assert_eq!(stripe.base_url.to_string(), "https://api.stripe.com/v1");
     assert_eq!(stripe.headers["accept"], "application/json");
-    assert_eq!(stripe.auth, AuthSettings::Bearer { token: SecretRef::Env("STRIPE_API_KEY".to_owned()) });
+    let AuthSettings::Bearer { token } = &stripe.auth else { panic!("{:?}", stripe.auth) };
+    assert_eq!(token.value, SecretRef::Env("STRIPE_API_KEY".to_owned()));
+    assert_eq!(token.at.to_string(), "integrations/stripe.toml:7:9");
     let timeouts =
         Timeouts { connect: seconds(2), first_byte: seconds(3), body: seconds(4), total: seconds(9) };
     assert_eq!(stripe.timeouts, timeouts);
@@ -205,9 +219,16 @@ fn every_key_of_an_integration_is_taken() {
             window: seconds(30),
             failure_rate: Some(0.5),
             minimum_calls: 10,
+            window_calls: Some(50),
+            slow_call: Some(seconds(2)),
+            slow_rate: Some(0.8),
             open_for: seconds(15),
+            open_multiplier: 2.0,
+            open_max: seconds(600),
             half_open_calls: 2,
-            ..BreakerSpec::default()
+            half_open_for: seconds(20),
+            probe: Some(ProbeSpec { endpoint: 1, timeout: seconds(9) }),
+            mode: ModeKind::MetricsOnly,
         }
     );
     assert_eq!(
@@ -237,7 +258,7 @@ fn every_key_of_an_endpoint_is_taken() {
     assert_eq!(create.request.as_ref().unwrap().source, "{ body: { amount: .amount } }");
     let response = create.response.as_ref().unwrap();
     assert_eq!(response.source, "{ id: .body.id }");
-    assert_eq!(response.at.to_string(), "integrations/stripe.toml:57:12");
+    assert_eq!(response.at.to_string(), "integrations/stripe.toml:65:12");
     let header = HeaderName::from_static("idempotency-key");
     let key_retention = Duration::from_secs(12 * 3600);
     assert_eq!(create.idempotency, IdempotencySettings::Header { header, key_retention });
@@ -249,7 +270,7 @@ fn every_key_of_an_endpoint_is_taken() {
 
     let [declined, conflict] = &create.classify[..] else { panic!("two rules") };
     assert_eq!(declined.when.source, ".status == 402");
-    assert_eq!(declined.class, Some(ErrorClass::Client));
+    assert_eq!(declined.class, Some(Meaning::Failure(ErrorClass::Client)));
     assert_eq!(declined.code.as_ref().unwrap().source, ".body.error.code");
     assert_eq!(declined.message.as_ref().unwrap().source, ".body.error.message");
     assert_eq!((conflict.class, &conflict.code, &conflict.message), (None, &None, &None));
@@ -269,6 +290,148 @@ fn every_key_of_an_operation_is_taken() {
     let [step] = &operation.steps[..] else { panic!("one step") };
     assert_eq!((step.name.as_str(), step.call.to_string().as_str()), ("charge", "stripe.create_charge"));
     assert_eq!(step.input.as_ref().unwrap().at.to_string(), "operations/payments.charge.toml:9:9");
+}
+
+/// Three integrations: `a` and `b` may act at `e`, `r` only reads.
+const SEVERAL: [(&str, &str); 3] = [
+    ("integrations/a.toml", MINIMAL),
+    ("integrations/b.toml", MINIMAL),
+    ("integrations/r.toml", "base_url = \"https://x\"\n[endpoints.e]\nmethod = \"GET\"\npath = \"/\"\n"),
+];
+
+#[test]
+fn every_key_of_a_step_is_taken() {
+    let operation = r#"
+mode = "sync"
+journal = false
+priority = "low"
+preview = true
+[[steps]]
+name = "ship"
+after = ["rate", "charge"]
+call = "a.e"
+required = false
+background = false
+[[steps]]
+name = "charge"
+call = "a.e"
+undo = { call = "b.e", input = '.steps.charge.result' }
+alternates = ["b.e", { call = "b.e", input = '.input', undo = { call = "a.e" } }]
+[[steps]]
+name = "rate"
+call = "r.e"
+fallback = { stale = "10m", value = { rate = 1.5, at = 2026-01-01, list = [1, true, "x"] } }
+"#;
+    let mut files = SEVERAL.to_vec();
+    files.push(("operations/o@7.toml", operation));
+    let operation = settings(&files).operations.remove(0);
+    assert_eq!((operation.name.as_str(), operation.label.as_str(), operation.version), ("o", "o@7", 7));
+    assert!(operation.preview);
+    assert_eq!(operation.priority, causeway_core::priority::Priority::Low);
+    let [ship, charge, rate] = &operation.steps[..] else { panic!("three steps") };
+    assert_eq!(
+        (&ship.after[..], ship.required, &ship.fallback),
+        (&[2, 1][..], false, &FallbackSettings::default())
+    );
+    assert!(charge.required && charge.after.is_empty());
+    let undo = charge.undo.as_ref().unwrap();
+    assert_eq!((undo.call.to_string().as_str(), undo.input.is_some()), ("b.e", true));
+    let [plain, full] = &charge.alternates[..] else { panic!("two alternates") };
+    assert_eq!((plain.call.to_string().as_str(), &plain.input, &plain.undo), ("b.e", &None, &None));
+    assert!(full.input.is_some() && full.undo.as_ref().is_some_and(|undo| undo.input.is_none()));
+    let stale = rate.fallback.stale.as_ref().unwrap();
+    assert_eq!((stale.value, stale.at.line), (seconds(600), 20));
+    let value = rate.fallback.value.as_ref().unwrap().as_str();
+    let value: serde_json::Value = serde_json::from_str(value).unwrap();
+    assert_eq!(value, serde_json::json!({ "rate": 1.5, "at": "2026-01-01", "list": [1, true, "x"] }));
+}
+
+#[test]
+fn what_is_wrong_with_steps_is_told_where_it_stands() {
+    let step = |name: &str, more: &str| format!("[[steps]]\nname = \"{name}\"\ncall = \"a.e\"\n{more}\n");
+    let after = |name: &str, after: &str| step(name, &format!("after = {after}"));
+    assert_told(
+        "operations/o.toml",
+        &SEVERAL,
+        &[
+            (
+                &(after("charge", "[\"recipt\", \"charge\", 1]")
+                    + &after("receipt", "[\"charge\", \"charge\"]")),
+                &[
+                    "4:10: `steps[0].after[0]`: there is no step \"recipt\"; did you mean `receipt`?",
+                    "4:20: `steps[0].after[1]`: a step cannot wait for itself; remove it",
+                    "4:30: `steps[0].after[2]`: an integer cannot stand here; write the name of a step",
+                    "8:20: `steps[1].after[1]`: \"charge\" stands here twice; write it once",
+                ],
+            ),
+            (
+                &(after("x", "[\"a\"]")
+                    + &after("a", "[\"c\"]")
+                    + &after("b", "[\"a\"]")
+                    + &after("c", "[\"b\"]")
+                    + &after("e", "[\"f\"]")
+                    + &after("f", "[\"e\"]")
+                    + &step("free", "")),
+                &[
+                    "8:10: `steps[1].after[0]`: no step of this ring can ever start: \"a\" waits for \"c\" waits for \
+                     \"b\" waits for \"a\"; let one go without the other",
+                    "20:10: `steps[4].after[0]`: no step of this ring can ever start: \"e\" waits for \"f\" waits for \
+                     \"e\"; let one go without the other",
+                ],
+            ),
+            (
+                &step(
+                    "s",
+                    "alternates = [\"b.x\", { undo = { call = \"c.e\" } }]\nundo = \"b.e\"\nfallback = {}",
+                ),
+                &[
+                    "4:15: `steps[0].alternates[0]`: b has no endpoint \"x\"; did you mean `e`?",
+                    "4:22: `steps[0].alternates[1].call` is missing; write for example call = \"adyen.create_payment\"",
+                    "4:40: `steps[0].alternates[1].undo.call`: there is no integration \"c\"; did you mean `a`?",
+                    "5:8: `steps[0].undo`: a string cannot stand here; write a table { call, input }",
+                    "6:12: `steps[0].fallback`: nothing would stand in; write stale = \"10m\" or value = { … }",
+                ],
+            ),
+            (
+                &step(
+                    "s",
+                    "background = true\ncompletes = { webhook = \"a.b\" }\nfallback = { stale = \"0s\", value = nan }",
+                ),
+                &[
+                    "4:14: `steps[0].background`: it needs the durable queue, which this version does not have; remove \
+                     the key",
+                    "5:1: `steps[0].completes` needs the durable queue, which this version does not have; remove it",
+                    "6:22: `steps[0].fallback.stale`: 0s is out of range; write \"1s\" to \"30d\"",
+                    "6:36: `steps[0].fallback.value`: `inf`, `nan` and numbers beyond 64 bits are not in JSON; write \
+                     others",
+                ],
+            ),
+            (
+                &format!("journal = true\npriority = \"hgih\"\nidempotency = \"off\"\n{}", step("s", "")),
+                &[
+                    "1:11: `journal`: needs the store on disk, which this version does not have; remove the key",
+                    "2:12: `priority`: \"hgih\" is not available; did you mean \"high\"?",
+                    "3:1: `idempotency` is not available in this version; remove it",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn versions_of_an_operation_stand_side_by_side() {
+    let with = |files: &[(&'static str, &'static str)]| [&SEVERAL[..], files].concat();
+    let read = settings(&with(&[("operations/o.toml", "[[steps]]\nname = \"s\"\ncall = \"a.e\"\n")]));
+    assert_eq!((read.operations[0].version, read.operations[0].label.as_str()), (1, "o"));
+    let other = "version = 3\n[[steps]]\nname = \"s\"\ncall = \"a.e\"\n";
+    let told = errors(&with(&[("operations/o@2.toml", other)]));
+    assert_eq!(
+        told,
+        ["operations/o@2.toml:1:11: `version`: the file's name says 2; write 2, or remove the key"]
+    );
+    let second = "version = 2\n[[steps]]\nname = \"s\"\ncall = \"a.e\"\n";
+    let told = errors(&with(&[("operations/o.toml", second), ("operations/o@2.toml", second)]));
+    assert_eq!(told, ["operations/o@2.toml: o has version 2 too; give one of them another version"]);
 }
 
 #[test]
@@ -312,6 +475,61 @@ fn a_failure_rate_alone_does_not_count_failures() {
 }
 
 #[test]
+fn what_is_wrong_with_a_breaker_is_told() {
+    assert_told(
+        "integrations/x.toml",
+        &[],
+        &[
+            (
+                "base_url = \"https://x\"\n[breaker]\nfailures = 0\nfailure_rate = 50\nslow = \"1s\"\nmode = \"off\"",
+                &[
+                    "3:12: `breaker.failures`: 0 is out of range; write 1 to 1000000",
+                    "4:16: `breaker.failure_rate`: 50 is out of range; write a number above 0, at most 1",
+                    "5:1: unknown key `breaker.slow`; known here: `failures`, `failure_rate`, `window`, `window_calls`, \
+                     `minimum_calls`, `slow_call`, `slow_rate`, `open_for`, `open_multiplier`, `open_max`, \
+                     `half_open_calls`, `half_open_for`, `probe`, `mode`",
+                    "6:8: `breaker.mode`: \"off\" is not available; write \"auto\" or \"forced_open\" or \"disabled\" or \
+                     \"metrics_only\"",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[breaker]\nslow_rate = 0.5\nopen_for = \"10s\"\nopen_max = \"9s\"\n\
+                 window_calls = 19",
+                &[
+                    "3:13: `breaker.slow_rate`: slowness is judged by both keys; write slow_call = \"2s\" too",
+                    "5:12: `breaker.open_max`: the longest time is shorter than the first; make `open_max` at least \
+                     `open_for`",
+                    "6:16: `breaker.window_calls`: the last 19 calls never hold `minimum_calls` (20), so nothing is \
+                     judged; write at least 20 calls, or lower `minimum_calls`",
+                ],
+            ),
+            (
+                "base_url = \"https://x\"\n[breaker]\nprobe = \"pong\"\n[endpoints.ping]\nmethod = \"GET\"\npath = \"/\"",
+                &["3:9: `breaker.probe`: the integration has no endpoint `pong`; did you mean `ping`?"],
+            ),
+            (
+                "base_url = \"https://x\"\n[breaker]\nprobe = \"pay\"\n[endpoints.pay]\nmethod = \"POST\"\npath = \"/\"",
+                &[
+                    "3:9: `breaker.probe`: the endpoint `pay` may act, and nobody asks it to when the breaker does; name \
+                     one that only reads",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn the_longest_open_time_follows_a_longer_first_where_nothing_is_written() {
+    let of = |breaker: &str| {
+        let text = format!("base_url = \"https://x\"\n[breaker]\n{breaker}\n");
+        settings(&[("integrations/x.toml", &text)]).integrations.remove(0).breaker.open_max
+    };
+    assert_eq!(of(""), seconds(300));
+    assert_eq!(of("open_for = \"10m\""), seconds(600));
+    assert_eq!(of("open_for = \"10m\"\nopen_max = \"1h\""), seconds(3600));
+}
+
+#[test]
 fn methods_decide_body_and_idempotency_where_nothing_is_written() {
     use IdempotencySettings::{None as Unsafe, Safe};
     for (method, body, idempotency) in [
@@ -335,23 +553,30 @@ fn each_kind_of_authentication_is_read() {
         let text = format!("base_url = \"https://x\"\n[auth]\n{auth}\n");
         settings(&[("integrations/x.toml", &text)]).integrations.remove(0).auth
     };
-    let env = |name: &str| SecretRef::Env(name.to_owned());
+    let at = |value: SecretRef, line: usize, column: usize| Placed {
+        value,
+        at: Position { file: "integrations/x.toml".into(), line, column },
+    };
+    let env = |name: &str, line, column| at(SecretRef::Env(name.to_owned()), line, column);
     assert_eq!(of("type = \"none\""), AuthSettings::None);
     assert_eq!(
         of("type = \"basic\"\nusername = { env = \"U\" }\npassword = { file = \"/run/p\" }"),
-        AuthSettings::Basic { username: env("U"), password: Some(SecretRef::File(PathBuf::from("/run/p"))) }
+        AuthSettings::Basic {
+            username: env("U", 4, 12),
+            password: Some(at(SecretRef::File(PathBuf::from("/run/p")), 5, 12))
+        }
     );
     assert_eq!(
         of("type = \"basic\"\nusername = { env = \"U\" }"),
-        AuthSettings::Basic { username: env("U"), password: None }
+        AuthSettings::Basic { username: env("U", 4, 12), password: None }
     );
     assert_eq!(
         of("type = \"header\"\nname = \"Authorization\"\nvalue = { env = \"K\" }"),
-        AuthSettings::Header { name: HeaderName::from_static("authorization"), value: env("K") }
+        AuthSettings::Header { name: HeaderName::from_static("authorization"), value: env("K", 5, 9) }
     );
     assert_eq!(
         of("type = \"query\"\nname = \"key\"\nvalue = { env = \"K\" }"),
-        AuthSettings::Query { name: "key".to_owned(), value: env("K") }
+        AuthSettings::Query { name: "key".to_owned(), value: env("K", 5, 9) }
     );
 }
 
@@ -380,15 +605,12 @@ fn what_is_wrong_with_the_server_is_told() {
             ),
             (
                 "[stores]\nurl = \"x\"",
-                &["1:2: unknown key `stores`; known here: `region`, `listen`, `logs`, `redact`"],
+                &["1:2: unknown key `stores`; known here: `region`, `listen`, `logs`, `redact`, `defaults`"],
             ),
             ("listen = 1", &["1:10: `listen`: an integer cannot stand here; write a table"]),
             (
                 "[listen]\nhooks = \"127.0.0.1:1\"",
-                &[
-                    "2:1: unknown key `listen.hooks`; known here: `api`, `admin`, `max_body`, `head_timeout`, \
-                   `max_in_flight`, `drain`, `io_threads`",
-                ],
+                &["2:1: `listen.hooks` is not available in this version; remove it"],
             ),
             (
                 "[listen]\napi = \"0.0.0.0:8080\"",
@@ -439,6 +661,17 @@ fn what_is_wrong_with_the_server_is_told() {
                     "3:18: `redact.headers[1]`: \"not ok\" is not the name of a header; write letters, digits and `-`",
                 ],
             ),
+            (
+                "[redact]\npatterns = [\n  'a(b',\n  'ok',\n  'x*',\n  '',\n  '\\w{900}{900}',\n  1\n]",
+                &[
+                    "3:3: `redact.patterns[0]`: \"a(b\" is not a regular expression: unclosed group",
+                    "5:3: `redact.patterns[2]`: \"x*\" matches the empty string, so it would mask everywhere; ask for at \
+                     least one character",
+                    "6:3: `redact.patterns[3]`: \"\" must have 1 to 1024 bytes",
+                    "7:3: `redact.patterns[4]`: \"\\w{900}{900}\" is too large once compiled; ask for fewer repetitions",
+                    "8:3: `redact.patterns[5]`: an integer cannot stand here; write a regular expression",
+                ],
+            ),
         ],
     );
 }
@@ -466,21 +699,10 @@ fn what_is_wrong_with_an_integration_is_told() {
                 ],
             ),
             (
-                "base_url = \"https://x\"\nretry = { multiplier = 0.5, jitter = -1, budget = 0.2 }",
+                "base_url = \"https://x\"\nretry = { multiplier = 0.5, jitter = -1 }",
                 &[
                     "2:24: `retry.multiplier`: 0.5 is out of range; write 1.0 to 100.0",
                     "2:38: `retry.jitter`: -1 is out of range; write 0.0 to 1.0",
-                    "2:42: unknown key `retry.budget`; known here: `max_retries`, `base_delay`, `multiplier`, \
-                     `max_delay`, `jitter`, `rate_limit_delay`, `max_retry_after`",
-                ],
-            ),
-            (
-                "base_url = \"https://x\"\n[breaker]\nfailures = 0\nfailure_rate = 50\nslow_call = \"1s\"",
-                &[
-                    "3:12: `breaker.failures`: 0 is out of range; write 1 to 1000000",
-                    "4:16: `breaker.failure_rate`: 50 is out of range; write a number above 0, at most 1",
-                    "5:1: unknown key `breaker.slow_call`; known here: `failures`, `failure_rate`, `window`, \
-                     `minimum_calls`, `open_for`, `half_open_calls`",
                 ],
             ),
             (
@@ -491,8 +713,10 @@ fn what_is_wrong_with_an_integration_is_told() {
                 ],
             ),
             (
-                "base_url = \"https://x\"\n[[limits]]\nkind = \"calendar\"\nrequests = 5\nper = \"day\"",
-                &["3:8: `limits[0].kind`: \"calendar\" is not available; write \"token_bucket\""],
+                "base_url = \"https://x\"\n[[limits]]\nkind = \"calendar\"\nrequests = 5\nper = \"week\"",
+                &[
+                    "5:7: `limits[0].per`: \"week\" is not available; write \"minute\" or \"hour\" or \"day\" or \"month\"",
+                ],
             ),
             (
                 "base_url = \"https://x\"\n[[limits]]\nkind = \"token_bucket\"\nburst = 0",
@@ -521,10 +745,7 @@ fn what_is_wrong_with_an_integration_is_told() {
             ),
             (
                 "base_url = \"https://x\"\n[polls.p]\n",
-                &[
-                    "2:2: unknown key `polls`; known here: `title`, `base_url`, `headers`, `auth`, `timeouts`, `retry`, \
-                 `breaker`, `pool`, `limits`, `endpoints`",
-                ],
+                &["2:2: `polls` is not available in this version; remove it"],
             ),
             (
                 "title = \"\"\nbase_url = \"https://x\"",
@@ -545,7 +766,7 @@ fn what_is_wrong_with_authentication_is_told() {
         (
             "type = \"oauth2\"",
             &[
-                "3:8: `auth.type`: \"oauth2\" is not available; write \"none\" or \"basic\" or \"bearer\" or \"header\" \
+                "3:8: `auth.type`: \"oauth2\" is not available in this version; write \"none\" or \"basic\" or \"bearer\" or \"header\" \
                or \"query\"",
             ],
         ),
@@ -561,8 +782,8 @@ fn what_is_wrong_with_authentication_is_told() {
         (
             "type = \"bearer\"\ntoken = { vault = \"secret/x\", field = \"k\" }",
             &[
-                "4:11: unknown key `auth.token.vault`; known here: `env`, `file`",
-                "4:31: unknown key `auth.token.field`; known here: `env`, `file`",
+                "4:11: `auth.token.vault` is not available in this version; remove it",
+                "4:31: `auth.token.field` is not available in this version; remove it",
             ],
         ),
         (
@@ -574,7 +795,7 @@ fn what_is_wrong_with_authentication_is_told() {
             "type = \"basic\"\nusername = { env = \"U\", file = \"/u\" }\ntoken = { env = \"T\" }",
             &[
                 "4:32: `auth.username.file`: a secret has one source, and `env` is given too; remove one of them",
-                "5:1: unknown key `auth.token`; known here: `type`, `username`, `password`",
+                "5:1: unknown key `auth.token`; known here: `account`, `type`, `username`, `password`",
             ],
         ),
         (
@@ -636,9 +857,10 @@ fn what_is_wrong_with_an_endpoint_is_told() {
             ],
         ),
         (
-            "method = \"GET\"\npath = \"/\"\nbody = \"multipart\"\nrequest = ''\nresponse = 7",
+            "method = \"GET\"\npath = \"/\"\nbody = \"yaml\"\nrequest = ''\nresponse = 7",
             &[
-                "5:8: `endpoints.e.body`: \"multipart\" is not available; write \"json\" or \"form\" or \"none\"",
+                "5:8: `endpoints.e.body`: \"yaml\" is not available; write \"json\" or \"form\" or \"multipart\" or \
+                 \"text\" or \"none\"",
                 "6:11: `endpoints.e.request`: the jq program is empty; write one such as '.', or remove the key",
                 "7:12: `endpoints.e.response`: an integer cannot stand here; write a jq program as a string, such as \
                  '.body.id'",
@@ -649,7 +871,7 @@ fn what_is_wrong_with_an_endpoint_is_told() {
             &[
                 "5:15: `endpoints.e.idempotency.header` is missing; write for example header = \"Idempotency-Key\"",
                 "5:33: `endpoints.e.idempotency.key_retention`: 1ms is out of range; write \"1s\" to \"365d\"",
-                "5:40: unknown key `endpoints.e.idempotency.verify`; known here: `header`, `key_retention`",
+                "5:40: `endpoints.e.idempotency.verify` is not available in this version; remove it",
             ],
         ),
         (
@@ -659,7 +881,7 @@ fn what_is_wrong_with_an_endpoint_is_told() {
                  \"Idempotency-Key\" }",
                 "6:13: `endpoints.e.classify[0].when` is missing; write for example when = '.status == 402'",
                 "6:23: `endpoints.e.classify[0].class`: \"fatal\" is not available; write \"transient\" or \
-                 \"rate_limited\" or \"client\" or \"ambiguous\"",
+                 \"rate_limited\" or \"client\" or \"ambiguous\" or \"credential\" or \"success\"",
                 "6:34: `endpoints.e.classify[1]`: an integer cannot stand here; write a rule such as { when = \
                  '.status == 402', class = \"client\" }",
             ],
@@ -692,11 +914,11 @@ fn what_is_wrong_with_an_operation_is_told() {
             ),
             (
                 "steps = []",
-                &["1:9: `steps`: an operation has one step; write [[steps]] with `name` and `call`"],
+                &["1:9: `steps`: an operation has a step; write [[steps]] with `name` and `call`"],
             ),
             (
                 &format!("{step}{step}"),
-                &["4:1: `steps[1]`: operations of several steps are not available; keep one step"],
+                &["5:8: `steps[1].name`: there is a step \"s\" already; give it another name"],
             ),
             (
                 "[[steps]]\nnmae = \"s\"",
@@ -722,7 +944,8 @@ fn what_is_wrong_with_an_operation_is_told() {
             (
                 &format!("mode = \"async\"\nversion = 0\ndeadline = \"0s\"\n{step}"),
                 &[
-                    "1:1: unknown key `mode`; known here: `title`, `version`, `deadline`, `result`, `steps`",
+                    "1:8: `mode`: \"async\" needs the durable queue, which this version does not have; write \
+                     \"sync\", or remove the key",
                     "2:11: `version`: 0 is out of range; write 1 to 1000000",
                     "3:12: `deadline`: 0s is out of range; write \"1ms\" to \"1h\"",
                 ],
@@ -775,7 +998,7 @@ fn all_errors_of_all_files_are_told_in_the_order_of_files_and_places() {
 fn names_of_files_are_names() {
     let told = errors(&[
         ("integrations/Stripe.toml", "base_url = 1"),
-        ("operations/pay@2.toml", "steps = 1"),
+        ("operations/pay@02.toml", "steps = 1"),
         ("operations/a b.toml", ""),
         ("config.toml", ""),
         ("integrations/Stripe.toml", ""),
@@ -794,8 +1017,8 @@ fn names_of_files_are_names() {
              a–z, 0–9, `_`, `-`, `.`, beginning with a letter; rename the file",
             "operations/a b.toml:1:1: `steps` is missing; write for example steps = [{ name = \"charge\", call = \
              \"stripe.create_charge\" }]",
-            "operations/pay@2.toml: several versions of an operation are not available; name it pay.toml",
-            "operations/pay@2.toml:1:9: `steps`: an integer cannot stand here; write a list",
+            "operations/pay@02.toml: \"02\" is no version; write a whole number from 1 to 1000000, such as pay@2.toml",
+            "operations/pay@02.toml:1:9: `steps`: an integer cannot stand here; write a list",
         ]
     );
 }
@@ -855,8 +1078,8 @@ fn a_directory_is_loaded_and_its_relative_secrets_are_found_in_it() {
     let names: Vec<&str> =
         settings.integrations.iter().map(|integration| integration.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
-    let token = SecretRef::File(dir.path().join("keys/a"));
-    assert_eq!(settings.integrations[0].auth, AuthSettings::Bearer { token });
+    let AuthSettings::Bearer { token } = &settings.integrations[0].auth else { panic!("a token") };
+    assert_eq!(token.value, SecretRef::File(dir.path().join("keys/a")));
     assert_eq!(settings.operations.len(), 1);
     assert_eq!(settings.server, ServerSettings::default());
 }
@@ -886,10 +1109,10 @@ fn files_that_cannot_be_read_are_told_with_the_rest() {
         [
             "DIR/causeway.toml:2:5: this is not UTF-8; save the file as UTF-8",
             "DIR/integrations/large.toml: the file is larger than 1 MiB; a configuration file is smaller",
-            "DIR/operations/folder.toml: this cannot be read: it is not a regular file; check the path and its \
-             permissions",
             "DIR/integrations/x.toml:1:12: `base_url`: an integer cannot stand here; write a URL such as \
              \"https://api.example.com\"",
+            "DIR/operations/folder.toml: this cannot be read: it is not a regular file; check the path and its \
+             permissions",
         ]
     );
 }
@@ -935,4 +1158,82 @@ proptest! {
             text[..at].iter().copied().chain(inserted.chars()).chain(text[end..].iter().copied()).collect();
         assert_survives(&slipped);
     }
+}
+
+/// An integration with one limit and one endpoint that has these keys.
+fn endpoint_with(keys: &str) -> Result<EndpointSettings, String> {
+    let text = format!(
+        "base_url = \"https://a.example\"\n[[limits]]\nname = \"reads\"\nkind = \"token_bucket\"\nrequests = 1\nper = \"1s\"\n\
+         [endpoints.e]\nmethod = \"DELETE\"\npath = \"/\"\n{keys}\n"
+    );
+    let settings =
+        Settings::from_texts(&[("integrations/a.toml", &text)]).map_err(|errors| errors.to_string())?;
+    Ok(settings.integrations[0].endpoints[0].clone())
+}
+
+#[test]
+fn rules_name_waits_scopes_and_successes() {
+    let endpoint = endpoint_with(
+        "classify = [{ when = '.status == 404', class = \"success\" }, \
+         { when = '.body.slow', class = \"rate_limited\", retry_after = '.body.wait', scope = { limit = \"reads\" } }, \
+         { when = 'true', scope = \"integration\" }]\nbody = \"multipart\"\ndeadline_header = \"X-Left\"",
+    )
+    .unwrap();
+    let [gone, slow, all] = &endpoint.classify[..] else { panic!("three rules") };
+    assert_eq!(gone.class, Some(Meaning::Success));
+    assert_eq!(slow.retry_after.as_ref().unwrap().source, ".body.wait");
+    assert_eq!(slow.scope, Some(DrainScope::Limit("reads".parse().unwrap())));
+    assert_eq!((all.class, &all.scope), (None, &Some(DrainScope::Integration)));
+    assert_eq!(endpoint.body, BodyFormat::Multipart);
+    assert_eq!(endpoint.deadline_header, Some(HeaderName::from_static("x-left")));
+    for (keys, part) in [
+        (
+            "classify = [{ when = 'true', scope = { limit = \"writes\" } }]",
+            "there is no limit \"writes\" here",
+        ),
+        ("classify = [{ when = 'true', scope = \"all\" }]", "\"all\" is not available"),
+        ("classify = [{ when = 'true', class = \"success\", code = '1' }]", "a success has none"),
+        ("deadline_header = \"Host\"", "belongs to the connection"),
+    ] {
+        let errors = endpoint_with(keys).unwrap_err();
+        assert!(errors.contains(part), "{keys}: {errors}");
+    }
+}
+
+#[test]
+fn a_response_schema_is_read_from_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("integrations")).unwrap();
+    fs::create_dir_all(dir.path().join("schemas")).unwrap();
+    fs::write(dir.path().join("schemas/a.json"), "{\"type\":\"object\"}").unwrap();
+    let write = |schema: &str| {
+        let text = format!(
+            "base_url = \"https://a.example\"\n[endpoints.e]\nmethod = \"GET\"\npath = \"/\"\nresponse_schema = {schema}\n"
+        );
+        fs::write(dir.path().join("integrations/a.toml"), text).unwrap();
+        Settings::load(dir.path())
+    };
+    let settings = write("{ file = \"schemas/a.json\" }").unwrap();
+    let schema = settings.integrations[0].endpoints[0].response_schema.clone().unwrap();
+    assert_eq!((&*schema.text, schema.mode, schema.at.line), ("{\"type\":\"object\"}", SchemaMode::Warn, 5));
+    for (schema, part) in [
+        (
+            "{ file = \"schemas/b.json\" }",
+            "integrations/a.toml:5:28: `endpoints.e.response_schema.file`: the schema cannot be read",
+        ),
+        ("{ file = \"schemas\" }", "not a regular file"),
+        ("{ mode = \"warn\" }", "`endpoints.e.response_schema.file` is missing"),
+        ("{ file = \"schemas/a.json\", mode = \"off\" }", "write \"warn\" or \"enforce\""),
+        ("\"schemas/a.json\"", "a string cannot stand here"),
+    ] {
+        let errors = write(schema).unwrap_err().to_string();
+        assert!(errors.contains(part), "{schema}: {errors}");
+    }
+    fs::write(dir.path().join("schemas/a.json"), "{\"$ref\":\"https://a.example/b.json\"}").unwrap();
+    let errors =
+        crate::plans::make(&write("{ file = \"schemas/a.json\" }").unwrap()).unwrap_err().to_string();
+    assert!(
+        errors.contains("integrations/a.toml:5:28: the schema schemas/a.json: this is no usable JSON Schema"),
+        "{errors}"
+    );
 }

@@ -1,4 +1,4 @@
-//! One file: its text, its places, and what was found wrong in it.
+//! One file: its text, its places, and what was found wrong in it or is to be advised against.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use super::probe::Probe;
 use super::table::Table;
-use crate::settings::error::{Position, SettingsError};
+use crate::settings::error::{Advice, Position, SettingsError};
 
 /// The most errors reported of one file: more are the same mistake over and over.
 const MAX_ERRORS: usize = 100;
@@ -18,10 +19,14 @@ pub(in crate::settings) struct Document<'d> {
     base: &'d Path,
     text: &'d str,
     line_starts: Vec<usize>,
-    wrong: RefCell<Vec<Wrong>>,
+    wrong: RefCell<Vec<Remark>>,
+    unwise: RefCell<Vec<Remark>>,
+    /// Where there is no file, and what is asked for is written down instead.
+    probe: Option<&'d Probe>,
 }
 
-struct Wrong {
+#[derive(PartialEq, Eq)]
+struct Remark {
     offset: usize,
     message: String,
 }
@@ -31,7 +36,18 @@ impl<'d> Document<'d> {
     pub(in crate::settings) fn new(file: Arc<str>, base: &'d Path, text: &'d str) -> Self {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(ends.map(|(offset, _)| offset + 1)).collect();
-        Self { file, base, text, line_starts, wrong: RefCell::default() }
+        let (wrong, unwise) = Default::default();
+        Self { file, base, text, line_starts, wrong, unwise, probe: None }
+    }
+
+    /// No file at all: whatever is asked for is there, and `probe` is told of it.
+    pub(super) fn probing(probe: &'d Probe) -> Self {
+        Self { probe: Some(probe), ..Self::new("".into(), Path::new(""), "") }
+    }
+
+    /// What is told of everything that is asked for, if that is what the document is for.
+    pub(super) const fn probe(&self) -> Option<&'d Probe> {
+        self.probe
     }
 
     /// Parses the text and lends the root table to `read`; `None` if the text is not TOML.
@@ -55,7 +71,17 @@ impl<'d> Document<'d> {
 
     /// Records that something at `offset` is wrong.
     pub(super) fn wrong(&self, offset: usize, message: String) {
-        self.wrong.borrow_mut().push(Wrong { offset, message });
+        self.wrong.borrow_mut().push(Remark { offset, message });
+    }
+
+    /// Records that something at `offset` is right and yet to be advised against.
+    pub(super) fn unwise(&self, offset: usize, message: String) {
+        self.unwise.borrow_mut().push(Remark { offset, message });
+    }
+
+    /// The text from `offset` on.
+    pub(super) fn rest(&self, offset: usize) -> &'d str {
+        self.text.get(offset..).unwrap_or_default()
     }
 
     /// The place of the byte at `offset`.
@@ -78,6 +104,14 @@ impl<'d> Document<'d> {
             errors.push(SettingsError::whole(Arc::clone(&self.file), message));
         }
         errors
+    }
+
+    /// What was advised against, in the order of its places, at most [`MAX_ERRORS`].
+    pub(in crate::settings) fn advice(&self) -> Vec<Advice> {
+        let mut unwise = self.unwise.borrow_mut();
+        unwise.sort_by_key(|remark| remark.offset);
+        let told = unwise.iter().take(MAX_ERRORS);
+        told.map(|remark| Advice::at(self.position(remark.offset), remark.message.clone())).collect()
     }
 }
 

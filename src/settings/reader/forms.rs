@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use causeway_core::name::InvalidName;
+use serde_json::json;
 
 use super::{Value, shown};
 
@@ -25,6 +26,7 @@ pub(in crate::settings) fn duration(
     bounds: RangeInclusive<Duration>,
 ) -> impl FnOnce(Value<'_>) -> Option<Duration> {
     move |value| {
+        value.shape(|| json!({ "pattern": "^[0-9]+(ms|s|m|h|d)$" }));
         let text = value.string("a duration such as \"30s\"")?;
         let Some((number, (_, millis))) = quantity(text, &DURATION_UNITS) else {
             let message =
@@ -47,6 +49,7 @@ pub(in crate::settings) fn parse_duration(text: &str) -> Option<Duration> {
 /// A size in bytes within `bounds`: a whole number and one of `B KiB MiB GiB`.
 pub(in crate::settings) fn size(bounds: RangeInclusive<usize>) -> impl FnOnce(Value<'_>) -> Option<usize> {
     move |value| {
+        value.shape(|| json!({ "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" }));
         let text = value.string("a size such as \"64KiB\"")?;
         let Some((number, (_, bytes))) = quantity(text, &SIZE_UNITS) else {
             let message =
@@ -62,6 +65,7 @@ pub(in crate::settings) fn size(bounds: RangeInclusive<usize>) -> impl FnOnce(Va
 /// A whole number within `bounds`.
 pub(in crate::settings) fn integer(bounds: RangeInclusive<u32>) -> impl FnOnce(Value<'_>) -> Option<u32> {
     move |value| {
+        value.shape(|| json!({ "minimum": bounds.start(), "maximum": bounds.end() }));
         let integer = value.integer("a whole number")?;
         let text = integer.map_or_else(|| "the number".to_owned(), |integer| integer.to_string());
         let range = || format!("{} to {}", bounds.start(), bounds.end());
@@ -72,6 +76,7 @@ pub(in crate::settings) fn integer(bounds: RangeInclusive<u32>) -> impl FnOnce(V
 /// A number within `bounds`.
 pub(in crate::settings) fn number(bounds: RangeInclusive<f64>) -> impl FnOnce(Value<'_>) -> Option<f64> {
     move |value| {
+        value.shape(|| json!({ "minimum": bounds.start(), "maximum": bounds.end() }));
         let number = value.float("a number")?;
         let range = || format!("{:?} to {:?}", bounds.start(), bounds.end());
         within(Some(number), &bounds, &value, &number.to_string(), range)
@@ -80,6 +85,7 @@ pub(in crate::settings) fn number(bounds: RangeInclusive<f64>) -> impl FnOnce(Va
 
 /// A share above 0, at most 1.
 pub(in crate::settings) fn positive_share(value: Value<'_>) -> Option<f64> {
+    value.shape(|| json!({ "exclusiveMinimum": 0, "maximum": 1 }));
     let share = value.float("a number above 0, at most 1")?;
     if share > 0.0 && share <= 1.0 {
         return Some(share);
@@ -94,6 +100,7 @@ pub(in crate::settings) fn boolean(value: Value<'_>) -> Option<bool> {
 
 /// A short text for people, on one line.
 pub(in crate::settings) fn title(value: Value<'_>) -> Option<String> {
+    value.shape(|| json!({ "minLength": 1, "maxLength": MAX_TEXT }));
     let text = value.string("a string")?;
     let fits =
         !text.trim().is_empty() && text.chars().count() <= MAX_TEXT && !text.contains(char::is_control);
@@ -110,12 +117,30 @@ pub(in crate::settings) fn choice<T: Clone>(
     options: &'static [(&'static str, T)],
 ) -> impl FnOnce(Value<'_>) -> Option<T> {
     move |value| {
+        if let Some(option) = value.probed_choice(options) {
+            return Some(option.clone());
+        }
         let known: Vec<&str> = options.iter().map(|(word, _)| *word).collect();
         let text = value.string(&format!("one of \"{}\"", known.join("\", \"")))?;
         match options.iter().find(|(word, _)| *word == text) {
             Some((_, option)) => Some(option.clone()),
             None => value.wrong_choice(text, &known),
         }
+    }
+}
+
+/// The same, where the contract has words that this version does not.
+pub(in crate::settings) fn choice_or_later<T: Clone>(
+    options: &'static [(&'static str, T)],
+    later: &'static [&'static str],
+) -> impl FnOnce(Value<'_>) -> Option<T> {
+    move |value| {
+        if let Some(word) = later.iter().find(|word| value.is(word)) {
+            let known: Vec<String> = options.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+            let right = known.join(" or ");
+            return value.wrong(&format!("\"{word}\" is not available in this version; write {right}"));
+        }
+        choice(options)(value)
     }
 }
 
