@@ -1,4 +1,6 @@
 //! What the server reaches the outside world with: implementations of the actors' ports, and the sources of secrets.
 
+pub mod credential;
 pub mod secrets;
+pub mod tls_files;
 pub mod transport;

@@ -7,8 +7,10 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use secrecy::SecretString;
+use causeway_core::sanitise::KnownSecrets;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::settings::SecretRef;
@@ -49,10 +51,19 @@ pub enum SecretError {
 /// # Errors
 /// [`SecretError`] when there is no secret there, or none that can be used. It names the reference, never the content.
 pub fn resolve(reference: &SecretRef) -> Result<SecretString, SecretError> {
-    match reference {
+    let secret = match reference {
         SecretRef::Env(name) => from_environment(name),
         SecretRef::File(path) => from_file(path),
-    }
+    }?;
+    known().learn(secret.expose_secret());
+    Ok(secret)
+}
+
+/// Every secret that has been read in this process, for those who must mask them. One for the whole process, so that
+/// no secret can be read past it.
+pub fn known() -> &'static KnownSecrets {
+    static KNOWN: LazyLock<KnownSecrets> = LazyLock::new(KnownSecrets::default);
+    &KNOWN
 }
 
 fn from_environment(name: &str) -> Result<SecretString, SecretError> {
@@ -89,7 +100,6 @@ fn read_bounded(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret;
 
     fn file_with(content: &[u8]) -> (tempfile::TempDir, SecretRef) {
         let dir = tempfile::tempdir().unwrap();

@@ -12,17 +12,26 @@
 //! - `connector`: name, TCP and TLS of a new connection;
 //! - [`tls`]: whom to trust;
 //! - `counted`: the connection's I/O, counted;
+//! - `keep_alive`: when a connection is too old to be used again;
 //! - `body`: the response's body, collected up to a bound;
 //! - `error`: hyper's errors, read.
 //!
 //! No retry and no redirect is followed here. Bounds on how many requests are on their way at once stand in front,
 //! as permits: the pool itself has none but that of idle connections.
+//!
+//! # Stale connections
+//!
+//! A request that meets a connection as its provider closes it breaks after it was sent: nobody can say whether it
+//! was read. Requests that cannot be repeated ([`Carrier::Recent`]) therefore have connections of their own, kept for
+//! no longer than a few seconds: hyper's pool knows one idle time only, so these are two pools. What was caught before it
+//! was sent is sent once more by the attempt, on a connection made for it ([`Carrier::New`]) and closed after it.
 
 mod body;
 mod connector;
 mod counted;
 mod error;
 mod flight;
+mod keep_alive;
 #[cfg(test)]
 mod testing;
 pub mod tls;
@@ -35,17 +44,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
-use causeway_actors::ports::{Client, Flight, Target, Transport, WireRequest};
+use causeway_actors::ports::{Carrier, Client, Flight, Target, TlsSpec, Transport, WireRequest};
 use causeway_core::bulkhead::PoolSpec;
 use http::Extensions;
 use http_body_util::Full;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use self::connector::Connector;
 use self::flight::HttpFlight;
+use self::keep_alive::Expiring;
+use self::tls::TlsConfigError;
 
 /// The largest response head that is read, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -58,25 +69,48 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long a ping may stay unanswered before its connection is closed.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection may have been idle that carries a request which cannot be repeated. Providers and the proxies
+/// before them close idle connections after 5 s at the earliest.
+const RECENT: Duration = Duration::from_secs(4);
+
 /// Opens HTTP clients.
 pub struct HttpTransport {
-    http2: Arc<ClientConfig>,
-    http1: Arc<ClientConfig>,
+    /// Whom to trust where an integration does not say.
+    system: Arc<RootCertStore>,
+    /// The configuration of all integrations that say nothing about TLS, so that they share sessions.
+    plain: Arc<ClientConfig>,
+    recent: Duration,
     clock: Clock,
 }
 
 impl HttpTransport {
-    /// Takes what TLS accepts, usually from [`tls::client_config`]; which protocols are offered is each pool's own.
-    pub fn new(tls: Arc<ClientConfig>) -> Self {
-        Self { http2: tls::offering(&tls, true), http1: tls::offering(&tls, false), clock: Clock::start() }
+    /// Takes the authorities to trust where an integration names none, usually [`tls::system_authorities`].
+    ///
+    /// # Errors
+    /// [`TlsConfigError::Versions`], where TLS is not available.
+    pub fn new(system: Arc<RootCertStore>) -> Result<Self, TlsConfigError> {
+        let plain = Arc::new(tls::config(&system, &TlsSpec::default())?);
+        Ok(Self { system, plain, recent: RECENT, clock: Clock::start() })
+    }
+
+    fn tls(&self, target: &Target) -> Arc<ClientConfig> {
+        if *target.tls == TlsSpec::default() {
+            return Arc::clone(&self.plain);
+        }
+        let made = tls::config(&self.system, &target.tls);
+        // The settings have been through this; should it fail here all the same, nobody is trusted.
+        Arc::new(made.unwrap_or_else(|error| {
+            tracing::error!(integration = target.integration.as_str(), %error, "TLS cannot be set up");
+            tls::trusting_nobody(&self.plain)
+        }))
     }
 }
 
 impl Transport for HttpTransport {
     fn open(&self, target: &Target) -> Rc<dyn Client> {
-        let tls = if target.pool.http2 { &self.http2 } else { &self.http1 };
-        let connector = Connector::new(Arc::clone(tls), self.clock);
-        Rc::new(HttpClient(Rc::new(Pool::new(connector, &target.pool, self.clock))))
+        let tls = tls::offering(&self.tls(target), target.pool.http2);
+        let connector = Connector::new(tls, self.clock);
+        Rc::new(HttpClient(Rc::new(Pool::new(&connector, &target.pool, self.recent, self.clock))))
     }
 }
 
@@ -89,9 +123,17 @@ impl Client for HttpClient {
     }
 }
 
+type HyperClient = legacy::Client<Connector, Full<Bytes>>;
+
 /// What the flights of one client share.
 struct Pool {
-    client: legacy::Client<Connector, Full<Bytes>>,
+    /// For requests that any connection may carry.
+    any: HyperClient,
+    /// For those that need one of a moment ago.
+    recent: HyperClient,
+    /// For those that need one of their own.
+    new: HyperClient,
+    expiring: Expiring,
     clock: Clock,
     /// Whether the connections' drivers take turns with the flights on one thread.
     one_thread: bool,
@@ -100,26 +142,48 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(connector: Connector, spec: &PoolSpec, clock: Clock) -> Self {
-        let mut builder = legacy::Client::builder(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            // Without a timer of its own the pool never closes what has been idle for too long.
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(spec.idle_timeout)
-            .pool_max_idle_per_host(usize::try_from(spec.max_idle).unwrap_or(usize::MAX))
-            // Whether a request is sent again is decided by the core alone.
-            .retry_canceled_requests(false)
-            .http1_max_buf_size(MAX_HEAD)
-            .http1_max_headers(MAX_HEADERS)
-            .http2_max_header_list_size(MAX_HEADER_LIST)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_keep_alive_while_idle(true);
+    fn new(connector: &Connector, spec: &PoolSpec, recent: Duration, clock: Clock) -> Self {
+        let max_idle = usize::try_from(spec.max_idle).unwrap_or(usize::MAX);
         let one_thread = Handle::try_current()
             .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread);
-        Self { client: builder.build(connector), clock, one_thread, scratch: Cell::default() }
+        Self {
+            any: hyper_client(connector, spec.idle_timeout, max_idle),
+            recent: hyper_client(connector, spec.idle_timeout.min(recent), max_idle),
+            new: hyper_client(connector, Duration::ZERO, 0),
+            expiring: Expiring::default(),
+            clock,
+            one_thread,
+            scratch: Cell::default(),
+        }
     }
+
+    const fn client(&self, carrier: Carrier) -> &HyperClient {
+        match carrier {
+            Carrier::Any => &self.any,
+            Carrier::Recent => &self.recent,
+            Carrier::New => &self.new,
+        }
+    }
+}
+
+/// A client that keeps at most `max_idle` connections, each for at most `idle_timeout`.
+fn hyper_client(connector: &Connector, idle_timeout: Duration, max_idle: usize) -> HyperClient {
+    let mut builder = legacy::Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        // Without a timer of its own the pool never closes what has been idle for too long.
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(idle_timeout)
+        .pool_max_idle_per_host(max_idle)
+        // Whether a request is sent again is decided by the core alone.
+        .retry_canceled_requests(false)
+        .http1_max_buf_size(MAX_HEAD)
+        .http1_max_headers(MAX_HEADERS)
+        .http2_max_header_list_size(MAX_HEADER_LIST)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true);
+    builder.build(connector.clone())
 }
 
 #[cfg(test)]
@@ -140,7 +204,7 @@ mod tests {
     use tokio_rustls::server::TlsStream;
 
     use super::testing::{
-        Authority, OK, broken, client, get, open, post, read_request, serve, serve_tls, soon,
+        Authority, OK, broken, client, get, open, open_recent, post, read_request, serve, serve_tls, soon,
     };
     use super::*;
 
@@ -259,6 +323,50 @@ mod tests {
         let client = open(Authority::new().trusted(), pool);
         soon(client.send(get(format!("http://{address}/")))).await.result.unwrap();
         soon(told.recv()).await.unwrap();
+    }
+
+    /// A server that counts its connections and answers every request.
+    async fn counting() -> (String, Arc<AtomicUsize>) {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&connections);
+        let address = serve(move |mut stream| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            async move {
+                while read_request(&mut stream).await.is_some() {
+                    stream.write_all(OK).await.unwrap();
+                }
+            }
+        })
+        .await;
+        (format!("http://{address}/"), connections)
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_repeated_meets_no_connection_that_has_been_idle_for_long() {
+        let recent = Duration::from_millis(200);
+        let (uri, connections) = counting().await;
+        let client = open_recent(recent);
+        let pay = || WireRequest { carrier: Carrier::Recent, ..post(&uri, "pay") };
+        for reused in [false, true, true] {
+            assert_eq!(soon(client.send(pay())).await.reused, reused);
+        }
+        soon(client.send(get(&uri))).await.result.unwrap();
+        tokio::time::sleep(recent * 2).await;
+        assert!(soon(client.send(get(&uri))).await.reused, "what can be repeated may");
+        assert!(!soon(client.send(pay())).await.reused);
+        assert_eq!(connections.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn one_of_its_own_is_made_for_a_request_and_not_kept() {
+        let (uri, connections) = counting().await;
+        let client = client();
+        soon(client.send(get(&uri))).await.result.unwrap();
+        for made in 2..5 {
+            let exchange = soon(client.send(WireRequest { carrier: Carrier::New, ..get(&uri) })).await;
+            assert_eq!((exchange.result.unwrap().status.as_u16(), exchange.reused), (200, false));
+            assert_eq!(connections.load(Ordering::Relaxed), made);
+        }
     }
 
     /// Answers each request over HTTP/2 with the version it came in.

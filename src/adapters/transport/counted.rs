@@ -5,8 +5,9 @@
 //! connection, together with what is known of its making. A flight that ends unsent *seals* its wire: whatever hyper
 //! still holds in a buffer is then refused here, so "not sent" stays true after the flight is gone.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -37,6 +38,9 @@ pub(super) struct Wire {
     written: AtomicU64,
     taken: AtomicU64,
     sealed: AtomicBool,
+    closed: AtomicBool,
+    /// When it has been idle for as long as its provider suffers, in milliseconds and one; 0 while nothing is known.
+    expires: AtomicU64,
 }
 
 impl Wire {
@@ -58,14 +62,39 @@ impl Wire {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Takes the connection for one more request; `true` if it was taken before.
+    /// Takes the connection for one more request; `true` if it was taken before. While it serves it is not idle.
     pub(super) fn take(&self) -> bool {
+        if self.expires.load(Ordering::Acquire) != 0 {
+            self.expires.store(u64::MAX, Ordering::Release);
+        }
         self.taken.fetch_add(1, Ordering::AcqRel) > 0
     }
 
     /// Lets no further byte pass.
     pub(super) fn seal(&self) {
         self.sealed.store(true, Ordering::Release);
+    }
+
+    /// Sets when it is too old to be used again; whether that is the first word about it.
+    pub(super) fn expire_at(&self, at: Mono) -> bool {
+        let millis = u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX - 1);
+        self.expires.swap(millis + 1, Ordering::AcqRel) == 0
+    }
+
+    /// When it is too old to be used again, as far as that is known.
+    pub(super) fn expires_at(&self) -> Option<Mono> {
+        let millis = self.expires.load(Ordering::Acquire).checked_sub(1)?;
+        Some(Mono::from_origin(Duration::from_millis(millis)))
+    }
+
+    /// Whether it may still be used then.
+    pub(super) fn serves_at(&self, now: Mono) -> bool {
+        self.expires_at().is_none_or(|end| now < end)
+    }
+
+    /// Whether there still is a connection.
+    pub(super) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
     }
 
     fn count(&self, bytes: usize) {
@@ -123,15 +152,23 @@ impl Socket {
     }
 }
 
-/// A socket that counts what is written to it.
+/// How many bytes may be read one after the other, at least, before others on the thread have their turn.
+///
+/// hyper reads on as long as something comes, and what comes may be worth a microsecond per thirty bytes (a flood of
+/// interim answers). A socket that always has more would keep the thread for megabytes otherwise.
+const TURN: usize = 64 * 1024;
+
+/// A socket that counts what is written to it, and lets others have their turn when much is read.
 pub(super) struct Counted {
     socket: Socket,
     wire: Arc<Wire>,
+    /// Bytes read since there was nothing to read, or others had their turn.
+    read: usize,
 }
 
 impl Counted {
     pub(super) fn new(socket: Socket, wire: Arc<Wire>) -> Self {
-        Self { socket, wire }
+        Self { socket, wire, read: 0 }
     }
 
     fn count(&self, outcome: &Poll<io::Result<usize>>) {
@@ -140,6 +177,12 @@ impl Counted {
             Poll::Ready(Err(_)) => self.wire.count(self.socket.doubt()),
             Poll::Pending => {}
         }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.wire.closed.store(true, Ordering::Release);
     }
 }
 
@@ -156,7 +199,17 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.socket.reader().poll_read(cx, buf)
+        if self.read >= TURN {
+            self.read = 0;
+            // Polled once, it wakes this task when timers and other sockets have been looked after.
+            if pin!(tokio::task::yield_now()).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        let before = buf.filled().len();
+        let outcome = self.socket.reader().poll_read(cx, buf);
+        self.read = if outcome.is_ready() { self.read + (buf.filled().len() - before) } else { 0 };
+        outcome
     }
 }
 
@@ -228,6 +281,29 @@ mod tests {
         drop(near);
         assert_eq!(far.read(&mut [0; 8]).await.unwrap(), 0);
         assert_eq!(wire.written(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_always_has_more_lets_others_have_their_turn() {
+        let (mut near, _wire, mut far) = pair().await;
+        let all = vec![7; 3 * TURN];
+        let sender = tokio::spawn(async move {
+            far.write_all(&all).await.unwrap();
+            far
+        });
+        let mut received = 0;
+        while received < TURN {
+            received += near.read(&mut [0; TURN]).await.unwrap();
+        }
+        let mut buffer = [0; 1024];
+        let mut turn = std::pin::pin!(near.read(&mut buffer));
+        let first = std::future::poll_fn(|cx| Poll::Ready(turn.as_mut().poll(cx))).await;
+        assert!(first.is_pending(), "{first:?}");
+        received += turn.await.unwrap();
+        while received < 3 * TURN {
+            received += near.read(&mut [0; TURN]).await.unwrap();
+        }
+        sender.await.unwrap();
     }
 
     #[test]

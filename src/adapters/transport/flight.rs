@@ -47,6 +47,7 @@ use super::body::Collecting;
 use super::connector::Peer;
 use super::counted::Wire;
 use super::error::{self, Cause};
+use super::keep_alive;
 
 /// A request on its way.
 pub(super) struct HttpFlight {
@@ -62,6 +63,8 @@ pub(super) struct HttpFlight {
     head: Option<Head>,
     /// The head's headers.
     headers: HeaderMap,
+    /// The connection, with how long it may be idle after this, where its provider says so.
+    patience: Option<(CaptureConnection, Duration)>,
 }
 
 enum Stage {
@@ -102,6 +105,8 @@ struct Link {
     reused: bool,
     /// What the connection had written before this request; `None` where its bytes prove nothing.
     baseline: Option<u64>,
+    /// Whether it carries many requests at a time (HTTP/2).
+    shared: bool,
 }
 
 impl Link {
@@ -113,10 +118,11 @@ impl Link {
         connected.get_extras(&mut extras);
         let wire = extras.remove::<Arc<Wire>>().unwrap_or_default();
         pool.scratch.set(extras);
-        let alone = pool.one_thread && !connected.is_negotiated_h2();
+        let shared = connected.is_negotiated_h2();
+        let alone = pool.one_thread && !shared;
         // A connection that stood before this request began was not made for it, even if it has not served yet.
         let reused = wire.take() || wire.made() < started;
-        Some(Self { baseline: alone.then(|| wire.written()), at: pool.clock.mono(), reused, wire })
+        Some(Self { baseline: alone.then(|| wire.written()), at: pool.clock.mono(), reused, shared, wire })
     }
 
     fn phase(&self) -> Phase {
@@ -131,7 +137,8 @@ impl HttpFlight {
     /// Makes ready to send; nothing happens before the first poll.
     pub(super) fn new(pool: Rc<Pool>, wanted: WireRequest) -> Self {
         let started = pool.clock.mono();
-        let WireRequest { method, uri, headers, body, timeouts, max_body } = wanted;
+        pool.expiring.expire(started);
+        let WireRequest { method, uri, headers, body, timeouts, max_body, carrier } = wanted;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method.clone();
         *request.uri_mut() = uri.clone();
@@ -142,7 +149,7 @@ impl HttpFlight {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
         }
         let capture = capture_connection(&mut request);
-        let stage = Stage::Asking { response: pool.client.request(request), capture };
+        let stage = Stage::Asking { response: pool.client(carrier).request(request), capture };
         Self {
             pool,
             method,
@@ -155,6 +162,7 @@ impl HttpFlight {
             link: None,
             head: None,
             headers: HeaderMap::new(),
+            patience: None,
         }
     }
 
@@ -183,9 +191,23 @@ impl HttpFlight {
         let (head, body) = response.into_parts();
         self.head = Some(Head { at: self.pool.clock.mono(), status: head.status });
         self.headers = head.headers;
+        let alone = self.link.as_ref().is_some_and(|link| !link.shared);
+        let patience = keep_alive::patience(&self.headers).filter(|_| alone);
         let body = Collecting::new(body, self.max_body)?;
-        self.stage = Stage::Reading { body };
+        let asked = std::mem::replace(&mut self.stage, Stage::Reading { body });
+        if let (Some(patience), Stage::Asking { capture, .. }) = (patience, asked) {
+            // It is idle at the earliest now, which errs towards letting go too soon.
+            self.let_go_after(&capture, patience);
+            self.patience = Some((capture, patience));
+        }
         Ok(())
+    }
+
+    /// Has the connection used again only within `patience` from now on.
+    fn let_go_after(&self, capture: &CaptureConnection, patience: Duration) {
+        if let Some(link) = &self.link {
+            self.pool.expiring.note(capture, &link.wire, self.pool.clock.mono() + patience);
+        }
     }
 
     /// Ready when the time of the present stage, or of the whole, is up.
@@ -220,15 +242,26 @@ impl HttpFlight {
     }
 
     fn finish(&mut self, result: Result<WireResponse, Cause>) -> Exchange {
+        let result = result.map_err(|cause| self.as_met(cause));
         let phase = match &result {
             Err(cause) if self.head.is_none() => self.verdict(cause),
             Ok(_) | Err(_) => Phase::Sent,
         };
         self.seal_if_unsent();
         self.stage = Stage::Over;
+        if let Some((capture, patience)) = self.patience.take() {
+            self.let_go_after(&capture, patience);
+        }
         let timings = self.timings();
         let reused = self.link.as_ref().is_some_and(|link| link.reused);
         Exchange { result: result.map_err(|cause| self.broken(cause)), phase, reused, timings }
+    }
+
+    /// A peer that refuses our certificate does so before it reads a request; on a connection that has served
+    /// already, the alert means something else, and the request may have been read.
+    fn as_met(&self, cause: Cause) -> Cause {
+        let late = cause.reason == Reason::Certificate && self.link.as_ref().is_some_and(|link| link.reused);
+        if late { Cause { reason: Reason::Tls, ..cause } } else { cause }
     }
 
     /// The phase of a request that got no head. Proof that it was not begun comes from tasks beside this one, and
@@ -311,12 +344,13 @@ mod tests {
     use std::sync::mpsc as threads;
 
     use causeway_actors::clock::Clock;
-    use causeway_actors::ports::Client;
+    use causeway_actors::ports::{Client, TlsSpec};
     use causeway_core::bulkhead::PoolSpec;
     use rustls::RootCertStore;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
 
+    use super::super::RECENT;
     use super::super::connector::Connector;
     use super::super::testing::{
         OK, broken, client, fly_until, get, poll_once, post, read_request, serve, soon,
@@ -394,8 +428,9 @@ mod tests {
     async fn what_hyper_still_buffers_when_an_unsent_flight_ends_stays_here() {
         let (address, _told) = scripted(&[]).await;
         let clock = Clock::start();
-        let tls = Arc::new(tls::trusting(RootCertStore::empty()).unwrap());
-        let pool = Rc::new(Pool::new(Connector::new(tls, clock), &PoolSpec::default(), clock));
+        let tls = tls::config(&Arc::new(RootCertStore::empty()), &TlsSpec::default()).unwrap();
+        let pool =
+            Rc::new(Pool::new(&Connector::new(Arc::new(tls), clock), &PoolSpec::default(), RECENT, clock));
         let mut flight = Box::pin(HttpFlight::new(pool, get(format!("http://{address}/"))));
         let wire = loop {
             assert!(poll_fn(|cx| Poll::Ready(flight.as_mut().poll(cx))).await.is_pending());

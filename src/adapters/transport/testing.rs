@@ -9,20 +9,27 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use causeway_actors::ports::{Broken, Client, Exchange, Flight, Target, Transport, WireRequest};
+use causeway_actors::ports::{
+    Broken, Carrier, Client, Exchange, Flight, Identity, Target, TlsSpec, Transport, WireRequest,
+};
 use causeway_core::bulkhead::PoolSpec;
 use causeway_core::endpoint::Timeouts;
 use causeway_core::name::IntegrationName;
 use http::{HeaderMap, Method};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::TLS12;
+use rustls::{
+    ALL_VERSIONS, ConfigBuilder, RootCertStore, ServerConfig, SupportedProtocolVersion, WantsVerifier,
+};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{HttpTransport, tls};
+use super::HttpTransport;
 
 /// Long enough for anything that is expected to happen; a test that waits so long has failed.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,13 +39,27 @@ pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A client that trusts nobody, for plain HTTP.
 pub(super) fn client() -> Rc<dyn Client> {
-    open(tls::trusting(RootCertStore::empty()).unwrap(), PoolSpec::default())
+    open(RootCertStore::empty(), PoolSpec::default())
 }
 
-/// A client with this configuration and pool.
-pub(super) fn open(config: ClientConfig, pool: PoolSpec) -> Rc<dyn Client> {
+/// A client that trusts these authorities, with this pool.
+pub(super) fn open(trusted: RootCertStore, pool: PoolSpec) -> Rc<dyn Client> {
+    open_with(trusted, TlsSpec::default(), pool)
+}
+
+/// A client that trusts these authorities where `tls` names none.
+pub(super) fn open_with(trusted: RootCertStore, tls: TlsSpec, pool: PoolSpec) -> Rc<dyn Client> {
     let integration = IntegrationName::new("provider").unwrap();
-    HttpTransport::new(Arc::new(config)).open(&Target { integration, pool })
+    let target = Target { integration, pool, tls: Arc::new(tls) };
+    HttpTransport::new(Arc::new(trusted)).unwrap().open(&target)
+}
+
+/// A client for which connections are recent for so long.
+pub(super) fn open_recent(recent: Duration) -> Rc<dyn Client> {
+    let integration = IntegrationName::new("provider").unwrap();
+    let target = Target { integration, pool: PoolSpec::default(), tls: Arc::default() };
+    let transport = HttpTransport::new(Arc::new(RootCertStore::empty())).unwrap();
+    HttpTransport { recent, ..transport }.open(&target)
 }
 
 /// A GET with every timeout far off.
@@ -51,6 +72,7 @@ pub(super) fn get(uri: impl AsRef<str>) -> WireRequest {
         body: Bytes::new(),
         timeouts,
         max_body: 1 << 20,
+        carrier: Carrier::Any,
     }
 }
 
@@ -156,11 +178,11 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// A client's configuration that trusts this authority alone.
-    pub(super) fn trusted(&self) -> ClientConfig {
+    /// This authority alone.
+    pub(super) fn trusted(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
-        tls::trusting(roots).unwrap()
+        roots
     }
 
     /// The authority's own certificate.
@@ -175,19 +197,53 @@ impl Authority {
 
     /// The same, with a certificate that expires with the beginning of `year`.
     pub(super) fn server_until(&self, name: &str, alpn: &[&[u8]], year: i32) -> ServerConfig {
+        let (chain, key) = self.issue(name, year);
+        let mut config = server(ALL_VERSIONS).with_no_client_auth().with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        config
+    }
+
+    /// A server, and the pin of its key.
+    pub(super) fn pinned_server(&self, name: &str) -> (ServerConfig, [u8; 32]) {
+        let (chain, key) = self.issue(name, 2099);
+        let leaf = webpki::EndEntityCert::try_from(&chain[0]).unwrap();
+        let pin = Sha256::digest(leaf.subject_public_key_info()).into();
+        (server(ALL_VERSIONS).with_no_client_auth().with_single_cert(chain, key).unwrap(), pin)
+    }
+
+    /// A server that speaks TLS 1.2 at most.
+    pub(super) fn old_server(&self, name: &str) -> ServerConfig {
+        let (chain, key) = self.issue(name, 2099);
+        server(&[&TLS12]).with_no_client_auth().with_single_cert(chain, key).unwrap()
+    }
+
+    /// A server that asks for a certificate of `clients`.
+    pub(super) fn asking_server(&self, name: &str, clients: &Self) -> ServerConfig {
+        let (chain, key) = self.issue(name, 2099);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let roots = Arc::new(clients.trusted());
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider).build().unwrap();
+        server(ALL_VERSIONS).with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap()
+    }
+
+    /// A certificate of this authority with its key.
+    pub(super) fn identity(&self) -> Identity {
+        let (chain, key) = self.issue("client", 2099);
+        let chain = chain.iter().map(|der| Bytes::copy_from_slice(der)).collect();
+        Identity { chain, key: key.secret_der().to_vec().into() }
+    }
+
+    fn issue(&self, name: &str, year: i32) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
         params.not_after = date_time_ymd(year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .unwrap();
-        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        config
+        (vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
     }
+}
+
+fn server(versions: &[&'static SupportedProtocolVersion]) -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap()
 }
