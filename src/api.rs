@@ -1,7 +1,7 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
-//! - `operations`: runs operations; `runs`: looks them up; `health`: how the mesh is doing;
-//! - `admin`: integrations and their breakers; `probes`: `/livez`, `/readyz`, `/metrics`;
+//! - `operations`: runs operations; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
+//! - `admin`: integrations and their breakers; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
 //! - `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies.
 //!
@@ -10,6 +10,7 @@
 mod admin;
 mod body;
 mod browser;
+mod config;
 mod context;
 mod health;
 mod operations;
@@ -25,7 +26,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use causeway_actors::router::Router;
 
-pub use state::State;
+pub use state::{Live, State};
 
 /// The routes of the business API.
 pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Addr<Router>) {
@@ -37,6 +38,7 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
                 .wrap(from_fn(browser::keep_out))
                 .route("/operations/{operation}", web::post().to(operations::run))
                 .route("/runs/{id}", web::get().to(runs::show))
+                .route("/runs/{id}/cancel", web::post().to(runs::cancel))
                 .route("/health", web::get().to(health::show))
                 .default_service(web::to(problem::no_such_page)),
         )
@@ -47,10 +49,12 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
 pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
     let commands = web::scope("/admin/v1")
         .wrap(from_fn(browser::keep_out))
+        .route("/config/reload", web::post().to(config::reload))
         .route("/integrations", web::get().to(admin::list))
         .route("/integrations/{name}", web::get().to(admin::show))
         .route("/integrations/{name}/breaker/trip", web::post().to(admin::trip))
         .route("/integrations/{name}/breaker/reset", web::post().to(admin::reset))
+        .route("/integrations/{name}/breaker/mode", web::post().to(admin::set_mode))
         .default_service(web::to(problem::no_such_page));
     let all = web::scope("")
         .wrap(from_fn(context::tell))

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +18,9 @@ use causeway_actors::ports::Transport;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::adapters::transport::{HttpTransport, tls};
-use crate::api::{self, State};
+use crate::api::{self, Live, State};
 use crate::plans::{self, Plans};
+use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
 
 /// Connections at once, on each listener's worker.
@@ -54,6 +56,7 @@ pub struct App {
     log: LogPlan,
     transport: Arc<dyn Transport>,
     metrics: Option<PrometheusHandle>,
+    dir: Option<PathBuf>,
 }
 
 /// A server that serves.
@@ -74,12 +77,18 @@ pub struct Running {
 pub fn build(settings: Settings, metrics: Option<PrometheusHandle>) -> Result<App, StartError> {
     let plans = plans::make(&settings)?;
     let log = plans::log(&settings);
-    let tls = tls::client_config(Vec::new())?;
-    let transport = Arc::new(HttpTransport::new(Arc::new(tls)));
-    Ok(App { settings, plans, log, transport, metrics })
+    let transport = Arc::new(HttpTransport::new(Arc::new(tls::system_authorities()?))?);
+    Ok(App { settings, plans, log, transport, metrics, dir: None })
 }
 
 impl App {
+    /// The directory that the settings were read from, to be read again at a reload.
+    #[must_use]
+    pub fn reloads_from(mut self, dir: PathBuf) -> Self {
+        self.dir = Some(dir);
+        self
+    }
+
     /// Binds the listeners and serves. Call inside an actix system.
     ///
     /// # Errors
@@ -100,8 +109,9 @@ impl App {
             max_runs: listen.max_in_flight as usize,
             seed: uuid::Uuid::new_v4().as_u64_pair().0,
         });
-        let state =
-            Arc::new(State::new(&self.settings.server, self.plans.operations, mesh, clock, self.metrics));
+        let live = Live::new(&self.settings.server, self.plans.operations, mesh.directory());
+        let reloader = Reloader::new(self.dir, self.settings);
+        let state = Arc::new(State::new(live, listen.max_in_flight, mesh, clock, self.metrics, reloader));
         let handles = [
             serve(api_server(&state, &listen, api_listener), "the business API", api)?,
             serve(admin_server(&state, &listen, admin_listener), "the admin API", admin)?,

@@ -1,15 +1,18 @@
 //! The command line.
 //!
-//! `serve` runs the server; `demo` runs it on a sample configuration with a simulated provider, in one process;
+//! `serve` runs the server; `check` tells what is wrong with its configuration, and `schema` writes down for editors
+//! what may stand in it; `demo` runs it on a sample configuration with a simulated provider, in one process;
 //! `sandbox` runs the provider alone; `call` and `breaker` talk to a server that runs. Exit codes: 0 done, 1 failed,
 //! 2 usage or configuration.
 
 mod breaker;
 mod call;
+mod check;
 mod client;
 mod demo;
 mod output;
 mod sandbox;
+mod schema;
 mod serve;
 
 use std::process::ExitCode;
@@ -28,13 +31,17 @@ struct Cli {
 enum Command {
     /// Run the server on a directory of configuration files.
     Serve(serve::Args),
+    /// Tell everything that is wrong with a directory of configuration files, and what may be better.
+    Check(check::Args),
+    /// Write the JSON Schemas of the configuration's files, for editors that complete them.
+    Schema(schema::Args),
     /// Run the server on a sample configuration, with a simulated payments provider, in this one process.
     Demo(demo::Args),
     /// Run the simulated payments provider alone.
     Sandbox(sandbox::Args),
     /// Run an operation on a server and print its outcome.
     Call(call::Args),
-    /// Open an integration's circuit breaker by hand, or put it back to automatic.
+    /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode.
     Breaker(breaker::Args),
 }
 
@@ -45,12 +52,16 @@ enum CommandError {
     Failed(String),
     /// It could not be tried: usage or configuration.
     Usage(String),
+    /// The same, and what is wrong has been printed.
+    Told,
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
         Command::Call(args) => call::run(&args),
@@ -66,5 +77,6 @@ pub fn main() -> ExitCode {
             output::complain(&message);
             ExitCode::from(2)
         }
+        Err(CommandError::Told) => ExitCode::from(2),
     }
 }

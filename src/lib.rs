@@ -1,7 +1,8 @@
 //! Causeway's server: settings in, HTTP in front, adapters behind, the actors between.
 //!
 //! - [`settings`]: the configuration, validated; [`plans`]: what the actors are built from;
-//! - [`app`]: the server as one value, built, started, stopped; [`api`]: its HTTP;
+//! - [`app`]: the server as one value, built, started, stopped; [`reload`]: given another configuration;
+//! - [`api`]: its HTTP;
 //! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
 //! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
 //!
@@ -12,6 +13,7 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod plans;
+pub mod reload;
 pub mod sandbox;
 pub mod settings;
 pub mod telemetry;

@@ -3,14 +3,16 @@
 //! State comes from the board; commands go to the integration's actor and are answered when they have taken effect.
 //! Nothing here survives a restart yet, and every answer says so (`durable: false`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use causeway_actors::board::{Condition, Snapshot};
 use causeway_actors::directory::Place;
-use causeway_core::breaker::Mode;
+use causeway_core::breaker::{By, ModeChange, ModeKind};
 use causeway_core::time::{Now, Wall};
+use causeway_core::window::Counts;
 use serde::{Deserialize, Serialize};
 
 use super::health::{self, Health};
@@ -50,22 +52,35 @@ struct Breaker {
     state: &'static str,
     epoch: u64,
     window: Window,
+    /// The state it would be in, where it only tells.
+    would: Option<&'static str>,
+    /// How often it has opened without having been closed in between.
+    openings: u32,
     /// Until an open breaker may try again; 0: due.
     retry_in_ms: Option<u64>,
+    /// Open only because nobody has asked since its time was up: the next call tries.
+    due: bool,
     trials_out: u32,
-    forced: Option<Forced>,
+    manual: Option<Manual>,
 }
 
 #[derive(Serialize)]
 struct Window {
     calls: u32,
     failures: u32,
+    slow: u32,
 }
 
+/// Who has set the mode, why, and until when.
 #[derive(Serialize)]
-struct Forced {
+struct Manual {
+    source: &'static str,
+    /// The operator, where it is known.
+    by: Option<String>,
     reason: String,
-    since: Wall,
+    /// `null`: since the settings say so.
+    since: Option<Wall>,
+    /// `null`: until another command.
     until: Option<Wall>,
 }
 
@@ -98,7 +113,7 @@ pub(super) async fn list(state: Data<State>) -> HttpResponse {
 }
 
 pub(super) async fn show(name: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {
-    answer(&state, find(&state, &name)?)
+    answer(&state, &*find(&state, &name)?)
 }
 
 #[derive(Deserialize)]
@@ -115,12 +130,48 @@ pub(super) async fn trip(
     name: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let place = find(&state, &name)?;
+    let place = &*find(&state, &name)?;
     let command: TripCommand = command(&request, payload).await?;
     let reason = reason(command.reason)?;
     let lasting = command.lasting.map(|text| lasting(&text)).transpose()?;
     place.trip(reason, lasting).await.map_err(|error| unreachable(&error))?;
     answer(&state, place)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModeCommand {
+    mode: String,
+    reason: String,
+    #[serde(rename = "for")]
+    lasting: Option<String>,
+}
+
+pub(super) async fn set_mode(
+    request: HttpRequest,
+    payload: Payload,
+    name: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    let place = find(&state, &name)?;
+    let command: ModeCommand = command(&request, payload).await?;
+    let mode = mode(&command.mode)?;
+    let reason = reason(command.reason)?;
+    let lasting = command.lasting.map(|text| lasting(&text)).transpose()?;
+    if mode == ModeKind::Auto && lasting.is_some() {
+        let detail = "`for` is of the manual modes: leave it out, \"auto\" lasts until another mode is set";
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
+    let change = ModeChange { mode, reason, by: By::Operator(None), lasting };
+    place.set_mode(change).await.map_err(|error| unreachable(&error))?;
+    answer(&state, &place)
+}
+
+fn mode(text: &str) -> Result<ModeKind, Problem> {
+    ModeKind::named(text).ok_or_else(|| {
+        let known = ModeKind::ALL.map(|kind| format!("\"{}\"", kind.as_str())).join(", ");
+        Problem::new(Code::MalformedRequest, format!("`mode` is one of {known}"))
+    })
 }
 
 #[derive(Deserialize, Default)]
@@ -135,7 +186,7 @@ pub(super) async fn reset(
     name: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let place = find(&state, &name)?;
+    let place = &*find(&state, &name)?;
     let command: ResetCommand = command(&request, payload).await?;
     let reason = command.reason.map(reason).transpose()?;
     place.reset(reason).await.map_err(|error| unreachable(&error))?;
@@ -173,8 +224,8 @@ fn unreachable(error: &causeway_actors::directory::Unreachable) -> Problem {
     Problem::new(Code::Overloaded, error.to_string()).retry_after(Some(Duration::from_secs(1)))
 }
 
-fn find<'a>(state: &'a State, name: &str) -> Result<&'a Place, Problem> {
-    state.mesh().directory().find(name).map(AsRef::as_ref).ok_or_else(|| {
+fn find(state: &State, name: &str) -> Result<Arc<Place>, Problem> {
+    state.mesh().directory().find(name).cloned().ok_or_else(|| {
         let detail = format!("no file of the configuration defines the integration `{}`", printable(name));
         Problem::new(Code::UnknownIntegration, detail)
     })
@@ -230,21 +281,26 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
 fn breaker(snapshot: &Snapshot, now: Now) -> Breaker {
     let view = &snapshot.view;
     let age = now.mono.since(snapshot.at.mono);
-    let (mode, forced) = match &view.mode {
-        Mode::Auto => ("auto", None),
-        Mode::ForcedOpen(forced) => {
-            let until = forced.until.map(|until| snapshot.at.wall + until.since(snapshot.at.mono));
-            ("forced_open", Some(Forced { reason: forced.reason.clone(), since: forced.since, until }))
-        }
-    };
+    let manual = view.mode.manual().map(|manual| {
+        let (source, by) = match &manual.by {
+            By::Settings => ("settings", None),
+            By::Operator(name) => ("operator", name.clone()),
+        };
+        let until = manual.until.map(|until| snapshot.at.wall + until.since(snapshot.at.mono));
+        Manual { source, by, reason: manual.reason.clone(), since: manual.since, until }
+    });
+    let Counts { calls, failures, slow } = view.window;
     Breaker {
-        mode,
+        mode: view.mode.kind().as_str(),
         state: view.state.as_str(),
         epoch: view.epoch,
-        window: Window { calls: view.window.calls, failures: view.window.failures },
+        window: Window { calls, failures, slow },
+        would: view.would.map(|state| state.as_str()),
+        openings: view.openings,
         retry_in_ms: view.retry_in.map(|left| millis(left.saturating_sub(age))),
+        due: view.is_due(age),
         trials_out: view.trials_out,
-        forced,
+        manual,
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn show(request: HttpRequest, state: Data<State>) -> HttpRespon
         .collect();
     let mut response = HttpResponse::Ok();
     response.insert_header((context::CORRELATION_ID, context::correlation_id(&request).as_str()));
-    response.json(Document { status: overall(&integrations), region: state.region(), integrations })
+    response.json(Document { status: overall(&integrations), region: state.live().region(), integrations })
 }
 
 /// Down when all are down, degraded when any is not healthy.
@@ -59,18 +59,27 @@ fn overall(integrations: &BTreeMap<&str, IntegrationHealth>) -> Health {
 pub(super) fn of(snapshot: &Snapshot, now: Now) -> IntegrationHealth {
     let view = &snapshot.view;
     let mut found = Vec::new();
+    let age = now.mono.since(snapshot.at.mono);
     match view.state {
-        BreakerState::Open => found.push((Health::Down, "breaker_open")),
+        BreakerState::Open => {
+            found.push((Health::Down, "breaker_open"));
+            if view.is_due(age) {
+                found.push((Health::Down, "breaker_due"));
+            }
+        }
         BreakerState::ForcedOpen => found.push((Health::Down, "breaker_forced_open")),
         BreakerState::HalfOpen => found.push((Health::Degraded, "breaker_half_open")),
-        BreakerState::Closed => {}
+        BreakerState::Disabled => found.push((Health::Healthy, "breaker_disabled")),
+        BreakerState::MetricsOnly if view.would != Some(BreakerState::Closed) => {
+            found.push((Health::Degraded, "breaker_would_be_open"));
+        }
+        BreakerState::Closed | BreakerState::MetricsOnly => {}
     }
     match snapshot.condition {
         Condition::Running => {}
         Condition::Restarting => found.push((Health::Degraded, "restarting")),
         Condition::Quarantined => found.push((Health::Down, "quarantined")),
     }
-    let age = now.mono.since(snapshot.at.mono);
     if view.parked_for.is_some_and(|left| left > age) {
         found.push((Health::Degraded, "rate_limited"));
     }

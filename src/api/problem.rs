@@ -11,11 +11,13 @@ use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use causeway_actors::plan::whole_seconds;
+use causeway_actors::router::Standing;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::operation::{Outcome, RunStatus};
 use serde::Serialize;
 
 use super::context;
+use crate::settings::Finding;
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -42,6 +44,8 @@ pub enum Code {
     BodyTooLarge,
     /// The body is not JSON.
     UnsupportedMediaType,
+    /// What the files of the configuration say is wrong.
+    WrongConfiguration,
     /// The run was cancelled.
     Cancelled,
     /// The provider refuses the request.
@@ -86,7 +90,7 @@ impl Code {
             Self::Cancelled => StatusCode::CONFLICT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ProviderRefused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::ProviderRefused | Self::WrongConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
             Self::RateLimited | Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -109,6 +113,7 @@ impl Code {
             Self::RequestTimeout => "The request did not come in time",
             Self::BodyTooLarge => "The request body is too large",
             Self::UnsupportedMediaType => "The request body must be JSON",
+            Self::WrongConfiguration => "The configuration is wrong",
             Self::Cancelled => "The run was cancelled",
             Self::ProviderRefused => "The provider refuses the request",
             Self::RateLimited => "The provider asks for patience",
@@ -147,6 +152,7 @@ impl Code {
             | Self::UnknownIntegration
             | Self::BodyTooLarge
             | Self::UnsupportedMediaType
+            | Self::WrongConfiguration
             | Self::ProviderRefused
             | Self::Internal
             | Self::NotImplemented
@@ -190,6 +196,7 @@ pub struct Problem {
     retry_after: Option<Duration>,
     correlation_id: Option<String>,
     run: Option<Box<Outcome>>,
+    errors: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -203,12 +210,21 @@ struct Document<'a> {
     correlation_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<&'a Outcome>,
+    #[serde(skip_serializing_if = "<[Finding]>::is_empty")]
+    errors: &'a [Finding],
 }
 
 impl Problem {
     /// A problem of this kind; `detail` tells this case, and what to do.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), retry_after: None, correlation_id: None, run: None }
+        Self {
+            code,
+            detail: detail.into(),
+            retry_after: None,
+            correlation_id: None,
+            run: None,
+            errors: Vec::new(),
+        }
     }
 
     /// The same, with a wait to tell.
@@ -225,19 +241,27 @@ impl Problem {
         self
     }
 
+    /// The same, with everything that is wrong with the configuration.
+    #[must_use]
+    pub fn findings(mut self, errors: Vec<Finding>) -> Self {
+        self.errors = errors;
+        self
+    }
+
     /// Of a run that did not succeed.
-    pub fn of_run(outcome: Outcome, pending: bool) -> Self {
+    pub fn of_run(outcome: Outcome, standing: Standing) -> Self {
         let failure = outcome.error.as_ref();
         let code = match outcome.status {
-            _ if pending => Code::OutcomePending,
+            _ if standing == Standing::Pending => Code::OutcomePending,
             RunStatus::Unknown => Code::OutcomeUnknown,
             RunStatus::Cancelled => Code::Cancelled,
-            RunStatus::Failed | RunStatus::Running | RunStatus::Succeeded => {
+            RunStatus::Failed | RunStatus::Running | RunStatus::Succeeded | RunStatus::Partial => {
                 Code::of(failure.map_or(ErrorClass::Internal, |failure| failure.class))
             }
         };
         let mut problem = Self::new(code, detail(code, &outcome, failure));
-        problem.retry_after = wait(code, failure);
+        // To be told when to come back is to be asked to.
+        problem.retry_after = wait(code, failure).filter(|_| !outcome.has_lasting_effects());
         problem.correlation_id = Some(outcome.correlation_id.as_str().to_owned());
         problem.run = Some(Box::new(outcome));
         problem
@@ -250,27 +274,35 @@ impl Problem {
             status: self.code.status().as_u16(),
             detail: &self.detail,
             code: self.code,
-            retryable: self.code.retryable(),
+            retryable: self.code.retryable()
+                && !self.run.as_ref().is_some_and(|run| run.has_lasting_effects()),
             correlation_id: self.correlation_id.as_deref(),
             run: self.run.as_deref(),
+            errors: &self.errors,
         }
     }
 }
 
 fn detail(code: Code, outcome: &Outcome, failure: Option<&Failure>) -> String {
     let id = &outcome.id;
-    match (code, failure) {
+    let mut detail = match (code, failure) {
         (Code::OutcomePending, _) => format!(
-            "the request to the provider is under way and may act; the run goes on: GET /v1/runs/{id} tells its \
+            "a request that may act is under way, or one is being undone; the run goes on: GET /v1/runs/{id} tells its \
              outcome until a restart, or until many later runs have taken its place"
         ),
+        (Code::OutcomeUnknown, Some(failure)) if failure.code == "undo_failed" => failure.message.to_string(),
         (Code::OutcomeUnknown, Some(failure)) => format!(
             "{}; it may or may not have acted: look it up at the provider before you repeat it",
             failure.message
         ),
         (_, Some(failure)) => failure.message.to_string(),
+        (Code::Cancelled, None) => "the run was cancelled before it was done".to_owned(),
         (_, None) => "the run ended without a result".to_owned(),
+    };
+    if code != Code::OutcomePending && outcome.has_lasting_effects() {
+        detail.push_str("; what other steps have done stands: see the run");
     }
+    detail
 }
 
 /// The wait to tell: what is known, and for refusals of our own at least a second.

@@ -4,49 +4,49 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use causeway_actors::clock::Clock;
+use causeway_actors::directory::Directory;
 use causeway_actors::mesh::Mesh;
+use causeway_actors::router;
 use causeway_core::name::OperationName;
-use causeway_core::operation::Plan;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::plans::Versions;
+use crate::reload::{ReloadError, Reloader, Report};
 use crate::settings::ServerSettings;
 
 /// What the handlers share.
 pub struct State {
-    region: String,
-    max_body: usize,
-    operations: HashMap<OperationName, Arc<Plan>>,
+    live: ArcSwap<Live>,
     mesh: Mesh,
     clock: Clock,
     metrics: Option<PrometheusHandle>,
     runs: Arc<Semaphore>,
     max_runs: u32,
     refusing: AtomicBool,
+    reloader: Reloader,
 }
 
-impl State {
-    /// Of a server about to serve.
+/// What a reload swaps, whole: who looks once sees one configuration, never parts of two.
+pub struct Live {
+    region: String,
+    max_body: usize,
+    operations: HashMap<OperationName, Versions>,
+    directory: Arc<Directory>,
+}
+
+impl Live {
+    /// Of settings, and what was made of them.
     pub(crate) fn new(
         settings: &ServerSettings,
-        operations: HashMap<OperationName, Arc<Plan>>,
-        mesh: Mesh,
-        clock: Clock,
-        metrics: Option<PrometheusHandle>,
+        operations: HashMap<OperationName, Versions>,
+        directory: Arc<Directory>,
     ) -> Self {
-        let max_runs = settings.listen.max_in_flight;
-        Self {
-            region: settings.region.clone(),
-            max_body: settings.listen.max_body,
-            operations,
-            mesh,
-            clock,
-            metrics,
-            runs: Arc::new(Semaphore::new(max_runs as usize)),
-            max_runs,
-            refusing: AtomicBool::new(false),
-        }
+        operations.values().flat_map(Versions::all).for_each(|plan| router::announce(plan));
+        let (region, max_body) = (settings.region.clone(), settings.listen.max_body);
+        Self { region, max_body, operations, directory }
     }
 
     /// Where this server runs, as its settings say.
@@ -59,9 +59,60 @@ impl State {
         self.max_body
     }
 
-    /// An operation's plan.
-    pub fn operation(&self, name: &str) -> Option<&Arc<Plan>> {
+    /// An operation's versions.
+    pub fn operation(&self, name: &str) -> Option<&Versions> {
         self.operations.get(name)
+    }
+
+    /// Where the integrations that the operations call are reached.
+    pub const fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+}
+
+impl State {
+    /// Of a server about to serve.
+    pub(crate) fn new(
+        live: Live,
+        max_runs: u32,
+        mesh: Mesh,
+        clock: Clock,
+        metrics: Option<PrometheusHandle>,
+        reloader: Reloader,
+    ) -> Self {
+        Self {
+            live: ArcSwap::from_pointee(live),
+            mesh,
+            clock,
+            metrics,
+            runs: Arc::new(Semaphore::new(max_runs as usize)),
+            max_runs,
+            refusing: AtomicBool::new(false),
+            reloader,
+        }
+    }
+
+    /// What holds now. Look once for what must fit together, and not across an await.
+    pub fn live(&self) -> Guard<Arc<Live>> {
+        self.live.load()
+    }
+
+    /// From now on this holds.
+    pub(crate) fn swap(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
+    /// Reads the configuration again and goes on with it, whole or not at all; the log tells what came of it.
+    ///
+    /// # Errors
+    /// [`ReloadError`], and nothing has changed.
+    pub async fn reload(&self) -> Result<Report, ReloadError> {
+        let reloaded = self.reloader.reload(self).await;
+        match &reloaded {
+            Ok(report) => report.tell(),
+            Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
+        }
+        reloaded
     }
 
     /// The actors.

@@ -1,7 +1,8 @@
-//! `causeway breaker trip|reset INTEGRATION`: opens a breaker by hand, or puts it back to automatic.
+//! `causeway breaker trip|reset|mode INTEGRATION`: opens a breaker by hand, puts it back, or sets another mode.
 
 use std::time::Duration;
 
+use causeway_core::breaker::ModeKind;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -42,6 +43,21 @@ enum Action {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Say who rules the breaker.
+    Mode {
+        /// The integration.
+        integration: String,
+        /// `auto`: outcomes and time, beginning half-open; `forced_open`: nothing passes; `disabled`: everything
+        /// passes; `metrics_only`: everything passes, and what it would have done is told.
+        #[arg(value_parser = ModeKind::ALL.map(ModeKind::as_str))]
+        mode: String,
+        /// Why; shown to other operators.
+        #[arg(long)]
+        reason: String,
+        /// For how long (`30s`, `5m`, `12h`); without it, until another command.
+        #[arg(long = "for", value_name = "DURATION")]
+        lasting: Option<String>,
+    },
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
@@ -50,6 +66,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             (integration, "trip", json!({ "reason": reason, "for": lasting }))
         }
         Action::Reset { integration, reason } => (integration, "reset", json!({ "reason": reason })),
+        Action::Mode { integration, mode, reason, lasting } => {
+            (integration, "mode", json!({ "mode": mode, "reason": reason, "for": lasting }))
+        }
     };
     let path = format!("/admin/v1/integrations/{integration}/breaker/{action}");
     let answer = client::send(Method::POST, &args.admin_url, &path, body.to_string(), &[], PATIENCE)?;
@@ -62,8 +81,10 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         output::show_json(&answer.body);
     } else {
         let state = document["breaker"]["state"].as_str().unwrap_or("?");
+        let until = document["breaker"]["manual"]["until"].as_str();
+        let until = until.map_or_else(String::new, |until| format!(" until {until}"));
         output::say(&format!(
-            "{integration}: breaker is {state} (kept in memory only: a restart forgets it)"
+            "{integration}: breaker is {state}{until} (kept in memory only: a restart forgets it)"
         ));
     }
     Ok(())

@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         })?;
         let settings = settings(args, sandbox.addr())?;
         let (logs, metrics) = serve::observe(&settings.server.logs)?;
-        let running = serve::start(settings, metrics, &logs)?;
+        let running = serve::start(settings, None, metrics, &logs)?;
         output::say(&guide(running.api, running.admin, sandbox.addr()));
         serve::until_told_to_stop(running).await
     })

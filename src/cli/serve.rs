@@ -1,12 +1,15 @@
 //! `causeway serve`: runs the server until it is told to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::CommandError;
+use super::{CommandError, check};
+use crate::api::State;
 use crate::app::{self, Running, StartError};
+use crate::plans::Secrets;
 use crate::settings::{LogSettings, Settings};
 use crate::telemetry::{self, Logs};
 
@@ -18,10 +21,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
-    let settings = Settings::load(&args.config).map_err(|errors| CommandError::Usage(wrong(&errors)))?;
+    let examined = check::examine(&args.config, Secrets::Read);
+    let advice = examined.advice.clone();
+    let settings = examined.settings().map_err(|errors| CommandError::Usage(wrong(&errors)))?;
     let (_logs, metrics) = observe(&settings.server.logs)?;
     actix::System::new().block_on(async {
-        let running = start(settings, metrics, &_logs)?;
+        let running = start(settings, Some(&args.config), metrics, &_logs)?;
+        for advice in &advice {
+            tracing::warn!(%advice, "the configuration works and may be better");
+        }
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             api = %running.api,
@@ -48,23 +56,29 @@ pub(super) fn observe(logs: &LogSettings) -> Result<(Logs, PrometheusHandle), Co
 /// Builds and starts the server.
 pub(super) fn start(
     settings: Settings,
+    dir: Option<&Path>,
     metrics: PrometheusHandle,
     logs: &Logs,
 ) -> Result<Running, CommandError> {
-    let app = app::build(settings, Some(metrics.clone())).map_err(|error| match error {
+    let mut app = app::build(settings, Some(metrics.clone())).map_err(|error| match error {
         StartError::Settings(errors) => CommandError::Usage(wrong(&errors)),
         error @ (StartError::Tls(_) | StartError::Listen { .. }) => CommandError::Failed(error.to_string()),
     })?;
+    if let Some(dir) = dir {
+        app = app.reloads_from(dir.to_owned());
+    }
     actix::spawn(telemetry::upkeep(metrics, Some(logs.dropped())));
     app.start().map_err(|error| CommandError::Failed(error.to_string()))
 }
 
-/// Serves until SIGTERM or SIGINT, then drains; a second signal ends the wait.
+/// Serves until SIGTERM or SIGINT, then drains; a second signal ends the wait. SIGHUP has the configuration read again.
 pub(super) async fn until_told_to_stop(running: Running) -> Result<(), CommandError> {
     let listen =
         |kind| signal(kind).map_err(|error| CommandError::Failed(format!("listening for signals: {error}")));
     let mut signals = [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?];
+    let reloads = actix::spawn(reload_at(listen(SignalKind::hangup())?, Arc::clone(running.state())));
     let name = next(&mut signals).await;
+    reloads.abort();
     tracing::info!(signal = name, runs = running.state().runs_in_flight(), "stopping: draining runs");
     tokio::select! {
         drained = running.stop() => {
@@ -72,6 +86,13 @@ pub(super) async fn until_told_to_stop(running: Running) -> Result<(), CommandEr
             Ok(())
         }
         name = next(&mut signals) => Err(CommandError::Failed(format!("{name} again: stopped without draining"))),
+    }
+}
+
+async fn reload_at(mut hangup: Signal, state: Arc<State>) {
+    while hangup.recv().await.is_some() {
+        // What came of it is in the log.
+        let _ = state.reload().await;
     }
 }
 
