@@ -12,6 +12,7 @@ first_byte = "400ms"
 [retry]
 max_retries = 3
 base_delay = "20ms"
+budget_min = 100
 [breaker]
 failures = 1000
 "#;
@@ -59,6 +60,7 @@ async fn while_the_first_is_still_under_way_the_second_waits_for_it() {
         [retry]
         max_retries = 20
         base_delay = "50ms"
+        budget_min = 100
         max_delay = "50ms"
         [breaker]
         failures = 1000

@@ -114,7 +114,7 @@ async fn a_manual_mode_survives_the_restart() {
     generation_is(&server, 1).await;
     let rebuilt = server.integration("payments").await;
     assert_eq!(
-        (&rebuilt["breaker"]["mode"], &rebuilt["breaker"]["forced"]["reason"]),
+        (&rebuilt["breaker"]["mode"], &rebuilt["breaker"]["manual"]["reason"]),
         (&json!("forced_open"), &json!("asked to stop"))
     );
     server.api.run("payments.ping", &json!({})).await.problem(503, "breaker_open");

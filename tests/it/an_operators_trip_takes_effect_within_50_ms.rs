@@ -122,7 +122,7 @@ async fn by_the_admin_api() {
         let tripped = post_trip(server, json!({ "reason": "asked to stop" })).await.ok();
         let breaker = &tripped["breaker"];
         assert_eq!((&breaker["mode"], &breaker["state"]), (&json!("forced_open"), &json!("forced_open")));
-        assert_eq!(breaker["forced"]["reason"], "asked to stop");
+        assert_eq!(breaker["manual"]["reason"], "asked to stop");
         assert_eq!(tripped["durable"], false);
     })
     .await;

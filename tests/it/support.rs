@@ -3,11 +3,17 @@
 //! - [`config`]: configuration, as files' texts;
 //! - [`server`]: the whole server in this process; [`process`]: the same as its users run it;
 //! - [`client`]: an HTTP client that shows everything that came back;
-//! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests;
+//! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests; [`hostile`]: one that
+//!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`authority`]: certificates for others;
+//! - [`logs`]: what this process has logged;
 //! - [`wait`]: waiting for a condition, never for a while.
 
+pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod gate;
+pub(crate) mod hostile;
+pub(crate) mod logs;
 pub(crate) mod process;
 pub(crate) mod provider;
 pub(crate) mod recorder;

@@ -61,9 +61,9 @@ async fn what_only_starting_finds_out_is_told_too() {
     check(
         &ended,
         &[
-            ("integrations/payments.toml: auth", "CAUSEWAY_TEST_UNSET"),
-            ("integrations/payments.toml:8:12", "jq"),
-            ("operations/a.toml:1:10", "nope"),
+            ("integrations/payments.toml:4:9", "CAUSEWAY_TEST_UNSET"),
+            ("integrations/payments.toml:8:27", "jq"),
+            ("operations/a.toml:1:29", "nope"),
         ],
     );
 }

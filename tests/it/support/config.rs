@@ -5,6 +5,8 @@ use std::path::Path;
 
 use causeway::settings::Settings;
 
+use super::Provider;
+
 /// A directory of configuration files that is not on disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -75,10 +77,41 @@ impl Config {
         config
     }
 
+    /// Adds providers with the endpoints of [`Self::integration`].
+    pub(crate) fn providers(self, providers: &[(&str, &Provider)], sections: &str) -> Self {
+        providers
+            .iter()
+            .fold(self, |config, (name, provider)| config.integration(name, &provider.url(), sections))
+    }
+
+    /// Adds an operation.
+    pub(crate) fn operation(self, name: &str, text: &str) -> Self {
+        self.file(&format!("operations/{name}.toml"), text)
+    }
+
     /// Adds a file, in place of one of the same name.
     pub(crate) fn file(mut self, path: &str, text: &str) -> Self {
         self.files.retain(|(present, _)| present != path);
         self.files.push((path.to_owned(), text.to_owned()));
+        self
+    }
+
+    /// Adds to a file's end.
+    pub(crate) fn append(self, path: &str, text: &str) -> Self {
+        self.edit(path, |before| format!("{before}\n{text}"))
+    }
+
+    /// Puts `new` in place of `old`, which must stand in the file.
+    pub(crate) fn replace(self, path: &str, old: &str, new: &str) -> Self {
+        self.edit(path, |before| {
+            assert!(before.contains(old), "{old} is not in {path}");
+            before.replacen(old, new, 1)
+        })
+    }
+
+    fn edit(mut self, path: &str, edit: impl FnOnce(&str) -> String) -> Self {
+        let file = self.files.iter_mut().find(|(present, _)| present == path).expect("the file is there");
+        file.1 = edit(&file.1);
         self
     }
 

@@ -86,7 +86,13 @@ impl Process {
 
     /// Asks it to end, as an operator or an orchestrator does.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let sent = Command::new("kill").args([&signal, &self.child.id().to_string()]).status();
         assert!(sent.expect("the command `kill`").success(), "it could not be signalled");
     }
 

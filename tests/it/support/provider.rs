@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use causeway::sandbox::ledger::{Arrival, Effect};
+use causeway::sandbox::ledger::{Arrival, Counters, Effect};
 use causeway::sandbox::{Behaviour, Control, Ending, Rule, Sandbox, SandboxThread};
 use http::Method;
 
@@ -56,6 +56,11 @@ impl Provider {
     /// What has been done.
     pub(crate) fn effects(&self) -> Vec<Effect> {
         self.control.ledger().effects
+    }
+
+    /// How busy it is and was.
+    pub(crate) fn counters(&self) -> Counters {
+        self.control.counters()
     }
 
     /// How what has arrived has ended.

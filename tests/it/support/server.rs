@@ -3,6 +3,7 @@
 //! Dropping it stops it as a signal would, and fails the test if it does not end in order or if anything leaked: a
 //! run, a call's place in an integration.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
@@ -14,7 +15,7 @@ use causeway_actors::directory::Place;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
-use super::{Client, Config, until};
+use super::{Answer, Ask, Client, Config, until};
 
 /// How long what is under way at a test's end may take: longer than any timeout in the tests.
 const COMES_TO_REST: Duration = Duration::from_secs(10);
@@ -30,12 +31,31 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(config: &Config) -> Self {
+        Self::start_with(config, None)
+    }
+
+    /// A server that can read its configuration again; it is written to `dir`.
+    pub(crate) fn start_in(dir: &Path, config: &Config) -> Self {
+        config.write(dir);
+        Self::start_with(config, Some(dir.to_owned()))
+    }
+
+    /// Has it read its configuration again.
+    pub(crate) async fn reload(&self) -> Answer {
+        self.admin.send(Ask::post_text("/admin/v1/config/reload", "")).await
+    }
+
+    fn start_with(config: &Config, dir: Option<PathBuf>) -> Self {
         let settings = config.settings();
         let (tell, told) = mpsc::sync_channel(1);
         let (stop, stopping) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
             actix::System::new().block_on(async {
                 let running = app::build(settings, None)
+                    .map(|app| match dir {
+                        Some(dir) => app.reloads_from(dir),
+                        None => app,
+                    })
                     .and_then(app::App::start)
                     .map_err(|error| error.to_string())?;
                 let state = Arc::clone(running.state());
@@ -60,8 +80,8 @@ impl Server {
     }
 
     /// An integration, as the router sees it.
-    pub(crate) fn place(&self, integration: &str) -> &Arc<Place> {
-        self.state.mesh().directory().find(integration).expect("the integration is configured")
+    pub(crate) fn place(&self, integration: &str) -> Arc<Place> {
+        Arc::clone(self.state.mesh().directory().find(integration).expect("the integration is configured"))
     }
 
     /// An integration, as operators see it.
@@ -79,8 +99,7 @@ impl Server {
     /// Waits until an open breaker would let a call try.
     pub(crate) async fn breaker_is_due(&self, name: &str) {
         until(&format!("the breaker of {name} is due"), async || {
-            let breaker = &self.integration(name).await["breaker"];
-            (breaker["state"] == "open" && breaker["retry_in_ms"].as_u64().unwrap_or(0) == 0).then_some(())
+            (self.integration(name).await["breaker"]["due"] == true).then_some(())
         })
         .await;
     }
