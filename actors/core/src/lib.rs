@@ -30,6 +30,8 @@ pub mod operation;
 pub mod priority;
 pub mod retry;
 pub mod sanitise;
+#[cfg(test)]
+mod simulation;
 pub mod stale;
 pub mod time;
 pub mod window;
