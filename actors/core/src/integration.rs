@@ -32,8 +32,10 @@
 //! `call` (the words), `admission` (in: breaker, limits, pool, queue), `finishing` (out: what is given back, and what becomes of the call), `retrying` (a retry or the end),
 //! `holding` (429s) with `patience` (how long), `reconfigure` (new settings), `probing` (calls of its own), `refusal` (what is told), `view`.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::breaker::{Breaker, BreakerSpec, Mode, ModeChange, Permit, ProbeSpec, State, Tally};
 use crate::bulkhead::queue::Queue;

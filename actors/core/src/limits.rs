@@ -56,7 +56,7 @@ pub use self::spec::{
     CalendarPeriod, CalendarSpec, ConcurrentSpec, Demand, DrainScope, Keyed, LearnHeaders, LearnSpec,
     LimitKey, LimitKind, LimitSpec, ResetForm, SlidingWindowSpec, Take, Told,
 };
-use self::take::{Open, cost_of};
+use self::take::Open;
 pub use self::told::observe;
 use crate::name::{GroupName, LimitName};
 use crate::time::{Mono, Now};
@@ -91,7 +91,9 @@ struct Entry {
     key: LimitKey,
     cost: u32,
     mark: Mark,
-    /// The shared limit whose places it holds: they come back when this is dropped.
+    /// Whether places are held until the attempt is over.
+    holds_places: bool,
+    /// The shared limit whose places they are: they come back when this is dropped.
     places_of: Option<Arc<SharedLimit>>,
 }
 
@@ -188,8 +190,7 @@ impl Limits {
     pub fn never(&self, demand: &Demand) -> Option<&LimitName> {
         let open = Open::new(&self.slots, self.own.as_slice(), &self.shared, demand);
         let exceeded = |take: &&Take| {
-            open.budgets(take.limit)
-                .is_some_and(|budgets| cost_of(&self.slots, demand, take) > budgets.capacity())
+            open.budgets(take.limit).is_some_and(|budgets| open.cost_of(demand, take) > budgets.capacity())
         };
         let limit = demand.0.iter().find(exceeded)?.limit;
         self.slots.get(limit).map(|slot| &slot.name)
@@ -197,11 +198,9 @@ impl Limits {
 
     /// The attempt is over and its request was sent: its places come back, the rest is spent.
     pub fn finish(&mut self, _now: Now, taken: Taken) {
-        for entry in taken.entries {
-            // Places of a shared limit come back as the entry is dropped.
-            if entry.places_of.is_none()
-                && let Some(budgets) = self.own_budgets(&entry).filter(|budgets| budgets.holds_places())
-            {
+        // Places of a shared limit come back as their entries are dropped.
+        for entry in taken.entries.iter().filter(|entry| entry.holds_places && entry.places_of.is_none()) {
+            if let Some(budgets) = self.own_budgets(entry) {
                 budgets.release(&entry.key, entry.cost);
             }
         }
@@ -265,6 +264,9 @@ impl Limits {
         // Until the first goes, a bucket that is ready before the others fills up and loses what it cannot hold; only
         // from there on do they run side by side, and the slowest rules.
         let first = open.ready_in(now, demand, 0)?.max(self.parked_for(now.mono));
+        if ahead == 0 {
+            return Some(first);
+        }
         Some(first.saturating_add(open.ready_in(now.after(first), demand, ahead)?))
     }
 

@@ -27,6 +27,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::time::Duration;
 
+use foldhash::HashMapExt;
+
 pub use self::line::Gate;
 use self::line::{Line, Rank, Turn};
 use crate::limits::{Demand, Take};
@@ -73,7 +75,7 @@ pub struct Queue<K> {
     max: usize,
     max_wait: Duration,
     next: u64,
-    waiting: HashMap<K, Waiter>,
+    waiting: foldhash::HashMap<K, Waiter>,
     ready: BTreeMap<Turn, K>,
     /// When those that are ready will have waited for a permit as long as they may.
     expiries: BTreeSet<(Mono, K)>,
@@ -87,7 +89,7 @@ impl<K: Copy + Ord + Hash> Queue<K> {
             max,
             max_wait,
             next: 0,
-            waiting: HashMap::new(),
+            waiting: foldhash::HashMap::new(),
             ready: BTreeMap::new(),
             expiries: BTreeSet::new(),
             lines: HashMap::new(),

@@ -18,6 +18,8 @@ pub(super) struct Open<'a, O> {
     shared: &'a [Arc<SharedLimit>],
     /// Those of `shared` that the demand takes from, by their index there.
     locked: SmallVec<[(usize, MutexGuard<'a, Budgets>); 2]>,
+    /// No limit is demanded twice.
+    distinct: bool,
 }
 
 impl<'a, O: Deref<Target: AsRef<[Budgets]>>> Open<'a, O> {
@@ -31,7 +33,22 @@ impl<'a, O: Deref<Target: AsRef<[Budgets]>>> Open<'a, O> {
                 locked.push((index, limit.lock()));
             }
         }
-        Self { slots, own, shared, locked }
+        let twice = |(index, take): (usize, &Take)| {
+            demand.0.iter().take(index).any(|other| other.limit == take.limit)
+        };
+        let distinct = !demand.0.iter().enumerate().any(twice);
+        Self { slots, own, shared, locked, distinct }
+    }
+
+    /// What a demand takes in all of the budget that this part of it takes from.
+    #[inline]
+    pub(super) fn cost_of(&self, demand: &Demand, take: &Take) -> u32 {
+        if self.distinct {
+            return take.cost;
+        }
+        let one = self.slots.get(take.limit).is_some_and(|slot| slot.keyed == Keyed::Shared);
+        let same = |other: &&Take| other.limit == take.limit && (one || other.key == take.key);
+        demand.0.iter().filter(same).map(|other| other.cost).fold(0, u32::saturating_add)
     }
 
     /// The budgets of a limit that the demand takes from.
@@ -84,9 +101,8 @@ impl<'a, O: Deref<Target: AsRef<[Budgets]>>> Open<'a, O> {
 
     #[inline]
     fn ready(&self, now: Now, demand: &Demand, take: &Take, ahead: u32) -> Option<Duration> {
-        self.budgets(take.limit).map_or(Some(Duration::ZERO), |budgets| {
-            budgets.ready_in_turn(now, &take.key, cost_of(self.slots, demand, take), ahead)
-        })
+        let Some(budgets) = self.budgets(take.limit) else { return Some(Duration::ZERO) };
+        budgets.ready_in_turn(now, &take.key, self.cost_of(demand, take), ahead)
     }
 }
 
@@ -94,7 +110,9 @@ impl<O: DerefMut<Target: AsRef<[Budgets]> + AsMut<[Budgets]>>> Open<'_, O> {
     /// Makes room for keys that are new.
     #[inline]
     pub(super) fn make_room(&mut self, now: Now, demand: &Demand) {
-        for take in &demand.0 {
+        let slots = self.slots;
+        let keyed = |take: &&Take| slots.get(take.limit).is_some_and(|slot| slot.keyed != Keyed::Shared);
+        for take in demand.0.iter().filter(keyed) {
             if let Some(budgets) = self.budgets_mut(take.limit) {
                 budgets.make_room(now);
             }
@@ -104,31 +122,36 @@ impl<O: DerefMut<Target: AsRef<[Budgets]> + AsMut<[Budgets]>>> Open<'_, O> {
     /// Takes what is known to be there.
     #[inline]
     pub(super) fn spend(&mut self, now: Now, take: &Take) -> Option<Entry> {
-        let mark = self.budgets_mut(take.limit)?.spend(now, &take.key, take.cost);
-        self.entry(take, mark)
+        let budgets = self.budgets_mut(take.limit)?;
+        let mark = budgets.spend(now, &take.key, take.cost);
+        let (id, holds_places) = (budgets.id(), budgets.holds_places());
+        Some(self.entry(take, mark, id, holds_places))
     }
 
     /// Takes the places of an attempt that is out already.
     pub(super) fn adopt(&mut self, now: Now, take: &Take) -> Option<Entry> {
-        let mark = self.budgets_mut(take.limit)?.adopt(now, &take.key, take.cost);
-        self.entry(take, mark)
+        let budgets = self.budgets_mut(take.limit)?;
+        let mark = budgets.adopt(now, &take.key, take.cost);
+        let (id, holds_places) = (budgets.id(), budgets.holds_places());
+        Some(self.entry(take, mark, id, holds_places))
     }
 
     #[inline]
-    fn entry(&self, take: &Take, mark: Mark) -> Option<Entry> {
-        let budgets = self.budgets(take.limit)?;
-        let places_of = match self.slots.get(take.limit)?.place {
-            Place::Shared(index) if budgets.holds_places() => self.shared.get(index).cloned(),
-            Place::Shared(_) | Place::Own(_) => None,
+    fn entry(&self, take: &Take, mark: Mark, budgets: u64, holds_places: bool) -> Entry {
+        let place = self.slots.get(take.limit).filter(|_| holds_places).map(|slot| slot.place);
+        let places_of = match place {
+            Some(Place::Shared(index)) => self.shared.get(index).cloned(),
+            Some(Place::Own(_)) | None => None,
         };
-        Some(Entry {
+        Entry {
             limit: take.limit,
-            budgets: budgets.id(),
+            budgets,
             key: take.key.clone(),
             cost: take.cost,
             mark,
+            holds_places,
             places_of,
-        })
+        }
     }
 
     #[inline]
@@ -141,15 +164,4 @@ impl<O: DerefMut<Target: AsRef<[Budgets]> + AsMut<[Budgets]>>> Open<'_, O> {
             }
         }
     }
-}
-
-/// What a demand takes in all of the budget that this part of it takes from.
-#[inline]
-pub(super) fn cost_of(slots: &[Slot], demand: &Demand, take: &Take) -> u32 {
-    if demand.0.len() == 1 {
-        return take.cost;
-    }
-    let one = slots.get(take.limit).is_some_and(|slot| slot.keyed == Keyed::Shared);
-    let same = |other: &&Take| other.limit == take.limit && (one || other.key == take.key);
-    demand.0.iter().filter(same).map(|other| other.cost).fold(0, u32::saturating_add)
 }

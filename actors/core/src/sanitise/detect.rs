@@ -5,14 +5,18 @@
 //! control characters. A closer look tells the region to mask, or that there is none; regions never overlap and come
 //! in order.
 
+mod scan;
+
 use smallvec::SmallVec;
 
 use super::cards::card;
 use super::keys;
 use super::mask::What;
 use super::pairs;
-use super::percent::{Word, encoded};
+use super::percent::Word;
 use super::{Rules, markup, numbers, patterns, values};
+use scan::{AT, COMMA, CONTROL, DASH, DIGIT, ESCAPE, LETTER, PERCENT, PLUS, SEPARATOR, TAG, scan};
+pub(super) use scan::{after_escape, is_word_before};
 
 /// How often percent-encoding within percent-encoding is taken away.
 const MAX_LAYERS: u8 = 3;
@@ -45,129 +49,34 @@ pub(super) struct Finder<'a> {
     /// Up to where no block goes on whose beginning is cut off.
     no_block: usize,
     layer: u8,
-    /// What the configured patterns match and is not told yet, the first last.
+    later: Option<Box<Later>>,
+}
+
+/// What is found and not told yet. Most text has nothing of it.
+#[derive(Default)]
+struct Later {
+    /// What the configured patterns match, the first last.
     matched: Vec<(usize, usize)>,
-    /// What has been found and comes after something that is not told yet.
+    /// What comes after something that is not told yet.
     pending: Option<Found>,
     /// What has been found ahead, the first last; what stands before it is still to be looked at.
     ahead: Vec<Found>,
 }
 
-const AT: u8 = 1;
-const PERCENT: u8 = 2;
-const SEPARATOR: u8 = 3;
-const DIGIT: u8 = 4;
-const LETTER: u8 = 5;
-const DASH: u8 = 6;
-const CONTROL: u8 = 7;
-const TAG: u8 = 8;
-const PLUS: u8 = 9;
-const COMMA: u8 = 10;
-
-/// What came before a byte, as the place of its row in a table: nothing of a word, a letter or digit, a backslash.
-const APART: u16 = 0;
-const WITHIN_WORD: u16 = 256;
-const ESCAPE: u16 = 512;
-
-/// Where a closer look is due, by what came before: no prefix begins within a word.
-const CLASS: [u8; 768] = {
-    let mut class = [0; 768];
-    let mut byte = 0;
-    while byte < 0x20 {
-        class[byte] = CONTROL;
-        byte += 1;
-    }
-    class[0x7f] = CONTROL;
-    class[0xc2] = CONTROL;
-    class[0xe2] = CONTROL;
-    byte = b'0' as usize;
-    while byte <= b'9' as usize {
-        class[byte] = DIGIT;
-        byte += 1;
-    }
-    byte = 0;
-    while byte < 128 {
-        if keys::begins(byte) {
-            class[byte] = LETTER;
-        }
-        byte += 1;
-    }
-    class[b'@' as usize] = AT;
-    class[b'%' as usize] = PERCENT;
-    class[b':' as usize] = SEPARATOR;
-    class[b'=' as usize] = SEPARATOR;
-    class[b'-' as usize] = DASH;
-    class[b'>' as usize] = TAG;
-    class[b';' as usize] = TAG;
-    class[b'+' as usize] = PLUS;
-    class[b',' as usize] = COMMA;
-    byte = 0;
-    while byte < 256 {
-        class[256 + byte] = if class[byte] == LETTER { 0 } else { class[byte] };
-        class[512 + byte] = class[byte];
-        byte += 1;
-    }
-    class
-};
-
-/// What a byte is to the next one. The letter of an escape (`\n`) is no part of the word after it.
-const BEFORE: [u16; 768] = {
-    let mut before = [APART; 768];
-    let mut byte = 0;
-    while byte < 128 {
-        if (byte as u8).is_ascii_alphanumeric() {
-            before[byte] = WITHIN_WORD;
-            before[256 + byte] = WITHIN_WORD;
-        }
-        byte += 1;
-    }
-    let backslash = b'\\' as usize;
-    before[backslash] = ESCAPE;
-    before[256 + backslash] = ESCAPE;
-    before[512 + backslash] = ESCAPE;
-    before
-};
-
-/// Whether a letter or digit stands before `at` that is of the same word.
-pub(super) fn is_word_before(text: &[u8], at: usize, floor: usize) -> bool {
-    match &text[floor..at] {
-        [.., b'\\', _] | [] => false,
-        [.., byte] => byte.is_ascii_alphanumeric(),
-    }
-}
-
-/// Where the word begins that seems to begin at `start` and may begin with the letters of an escape.
-pub(super) fn after_escape(text: &[u8], start: usize, end: usize) -> usize {
-    match (text[..start].last(), &text[start..end]) {
-        (Some(b'\\'), [b'n' | b'r' | b't', ..]) => start + 1,
-        (Some(b'\\'), [b'u', digits @ ..])
-            if digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit) =>
-        {
-            start + 5
-        }
-        _ => start,
-    }
-}
-
 impl<'a> Finder<'a> {
     pub(super) fn new(text: &'a [u8], rules: &'a Rules) -> Self {
-        let mut matched = Vec::new();
+        let mut finder =
+            Self { text, rules, at: 0, floor: 0, decoded: 0, no_block: 0, layer: 0, later: None };
         if !rules.patterns.is_empty() {
-            matched = patterns::regions(&rules.patterns, text);
+            let mut matched = patterns::regions(&rules.patterns, text);
             matched.reverse();
+            finder.later().matched = matched;
         }
-        Self {
-            text,
-            rules,
-            at: 0,
-            floor: 0,
-            decoded: 0,
-            no_block: 0,
-            layer: 0,
-            matched,
-            pending: None,
-            ahead: Vec::new(),
-        }
+        finder
+    }
+
+    fn later(&mut self) -> &mut Later {
+        self.later.get_or_insert_default()
     }
 
     #[inline(never)]
@@ -184,6 +93,12 @@ impl<'a> Finder<'a> {
             PLUS => numbers::phone(text, at, floor),
             LETTER => keys::prefixed(text, at),
             DASH => keys::pem(text, at, floor),
+            ESCAPE => {
+                // Its letter is no part of the word after it, unless it is no escape.
+                let key = keys::prefixed(text, at + 1);
+                self.at += usize::from(key.is_none());
+                key
+            }
             CONTROL => match self.look_back(text, at) {
                 None => return control(text, at),
                 block => block,
@@ -238,21 +153,22 @@ impl<'a> Finder<'a> {
         let first = regions.pop();
         let later =
             regions.into_iter().map(|(start, end, what)| Found { start, end, kind: Kind::Mask(what) });
-        self.ahead.extend(later);
+        self.later().ahead.extend(later);
         first
     }
 
     /// The next that the built-in detectors find.
     fn built_in(&mut self) -> Option<Found> {
         loop {
-            let text = self.ahead.last().map_or(self.text, |ahead| &self.text[..ahead.start]);
+            let ahead = self.later.as_ref().and_then(|later| later.ahead.last());
+            let text = ahead.map_or(self.text, |ahead| &self.text[..ahead.start]);
             let Some((at, class)) = scan(text, self.at, self.floor) else {
-                let ahead = self.ahead.pop()?;
+                let ahead = self.later.as_mut()?.ahead.pop()?;
                 return Some(self.tell(ahead));
             };
             self.at = at;
             match self.look(text, class) {
-                Some(found) if found.start > at => self.ahead.push(found),
+                Some(found) if found.start > at => self.later().ahead.push(found),
                 Some(found) => return Some(self.tell(found)),
                 None => {}
             }
@@ -267,29 +183,31 @@ impl<'a> Finder<'a> {
 
     /// The next of both that the detectors find and that patterns match; where they meet, both as one.
     fn either(&mut self) -> Option<Found> {
-        let Some((mut start, mut end)) = self.matched.pop() else {
-            return self.pending.take().or_else(|| self.built_in());
-        };
+        let Some((mut start, mut end)) = self.later().matched.pop() else { return self.pending() };
         let pattern = Kind::Mask(What::Pattern);
         let mut kind = pattern;
-        while let Some(found) = self.pending.take().or_else(|| self.built_in()) {
+        while let Some(found) = self.pending() {
             if found.end <= start {
-                self.matched.push((start, end));
+                self.later().matched.push((start, end));
                 return Some(found);
             }
             if found.start >= end {
-                self.pending = Some(found);
+                self.later().pending = Some(found);
                 break;
             }
             if kind == pattern && matches!(found.kind, Kind::Mask(_)) {
                 kind = found.kind;
             }
             (start, end) = (start.min(found.start), end.max(found.end));
-            while let Some((_, further)) = self.matched.pop_if(|(from, _)| *from < end) {
+            while let Some((_, further)) = self.later().matched.pop_if(|(from, _)| *from < end) {
                 end = end.max(further);
             }
         }
         Some(Found { start, end, kind })
+    }
+
+    fn pending(&mut self) -> Option<Found> {
+        self.later().pending.take().or_else(|| self.built_in())
     }
 }
 
@@ -298,41 +216,7 @@ impl Iterator for Finder<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Found> {
-        if self.matched.is_empty() && self.pending.is_none() { self.built_in() } else { self.either() }
-    }
-}
-
-/// The next place that is worth a closer look. This is the loop that all text goes through.
-fn scan(text: &[u8], from: usize, floor: usize) -> Option<(usize, u8)> {
-    let mut before = match text.get(floor..from)? {
-        [.., b'\\'] => ESCAPE,
-        _ if is_word_before(text, from, floor) => WITHIN_WORD,
-        _ => APART,
-    };
-    for (ahead, &byte) in text[from..].iter().enumerate() {
-        let row = usize::from(before | u16::from(byte));
-        // The rows are three; the bound is for the compiler.
-        let class = CLASS[row.min(767)];
-        before = BEFORE[row.min(767)];
-        if class != 0 && is_likely(class, byte, &text[from + ahead + 1..]) {
-            return Some((from + ahead, class));
-        }
-    }
-    None
-}
-
-/// Whether the next bytes bear the first one out.
-#[inline]
-fn is_likely(class: u8, byte: u8, next: &[u8]) -> bool {
-    match (class, next) {
-        (LETTER, next) => keys::may_begin(byte, next),
-        (DIGIT, [b' ' | b'-', second, ..] | [second, ..]) => second.is_ascii_digit(),
-        (DASH, [second, ..]) => *second == b'-',
-        (PERCENT, [high, low, ..]) => encoded(*high, *low).is_some(),
-        (PLUS, [second, ..]) => second.is_ascii_digit(),
-        (COMMA, [second, ..]) => matches!(second, b' ' | b'"' | b'\'' | b'\\'),
-        (DIGIT | DASH | PERCENT | PLUS | COMMA, _) => false,
-        _ => true,
+        if self.rules.patterns.is_empty() { self.built_in() } else { self.either() }
     }
 }
 

@@ -2,22 +2,23 @@
 //!
 //! What is harmless is copied as it stands, in long runs; white space between tokens is left out, so that the result
 //! is one line. The pass ends once enough is written. It is also the check: at the first byte that is no JSON it
-//! gives up, and the text is treated as text.
+//! gives up, and the text is treated as text. `strings` has what is done with strings.
 
-use super::Rules;
+mod strings;
+#[cfg(test)]
+pub(super) use strings::SHORTEST;
+
 use super::cards::is_card;
-use super::detect::{Finder, Found, Kind, controls};
-use super::escape::{beginning, decode_unicode, push_control, push_json, unescape};
-use super::fields::{Judgement, Role};
+use super::escape::beginning;
+use super::fields::Role;
 use super::mask::What;
 use super::pairs::speaks_of_grant;
-use super::patterns;
+use super::{Rules, patterns};
 use crate::json::MAX_DEPTH;
+use strings::{KEYS, Known};
 
 /// How far beyond what is shown a string is looked at: what begins in the part shown is recognised by what follows.
 pub(super) const SLACK: usize = 1024;
-/// How deep JSON within strings of JSON is read as such.
-const MAX_LAYERS: u8 = 4;
 /// How much of a document is searched for what it is about, in bytes.
 const MAX_CONTEXT: usize = 16 * 1024;
 
@@ -52,8 +53,18 @@ pub(super) fn looks_like_json(text: &[u8]) -> bool {
 
 fn mask_layer(text: &[u8], cap: usize, rules: &Rules, layer: u8) -> Option<Masked> {
     let out = Vec::with_capacity(text.len().min(cap).saturating_add(64));
-    let mut pass =
-        Pass { text, rules, cap, at: 0, copied: 0, out, layer, sensitive: false, about_grant: None };
+    let mut pass = Pass {
+        text,
+        rules,
+        cap,
+        at: 0,
+        copied: 0,
+        out,
+        layer,
+        sensitive: false,
+        known: [Known::default(); KEYS],
+        about_grant: None,
+    };
     match pass.documents() {
         Err(Stop::Malformed) => None,
         Ok(()) | Err(Stop::Enough) => {
@@ -80,6 +91,8 @@ struct Pass<'a> {
     out: Vec<u8>,
     layer: u8,
     sensitive: bool,
+    /// Keys that may be shown as they stand.
+    known: [Known; KEYS],
     /// Whether the document is about an OAuth grant, once somebody has asked.
     about_grant: Option<bool>,
 }
@@ -90,14 +103,6 @@ enum Within {
     Object,
     Card,
     List,
-}
-
-/// The inside of a string: from, to, whether there are escapes.
-#[derive(Clone, Copy)]
-struct Inside {
-    from: usize,
-    to: usize,
-    escaped: bool,
 }
 
 impl Pass<'_> {
@@ -182,9 +187,7 @@ impl Pass<'_> {
             if self.peek() != Some(b'"') {
                 return Err(Stop::Malformed);
             }
-            let key = self.string()?;
-            let judgement = self.judge(key)?;
-            self.look_into(key)?;
+            let judgement = self.key()?;
             if self.peek() != Some(b':') {
                 return Err(Stop::Malformed);
             }
@@ -208,15 +211,6 @@ impl Pass<'_> {
             more = self.more(b'}')?;
         }
         Ok(())
-    }
-
-    /// What a string says as a name.
-    fn judge(&self, name: Inside) -> Result<Judgement, Stop> {
-        let raw = &self.text[name.from..name.to];
-        if name.escaped {
-            return Ok(self.rules.fields.judge(&unescape(raw).ok_or(Stop::Malformed)?));
-        }
-        Ok(self.rules.fields.judge(raw))
     }
 
     fn is_about_grant(&mut self) -> bool {
@@ -301,34 +295,6 @@ impl Pass<'_> {
         self.out.push(b'"');
     }
 
-    /// Steps over a string.
-    fn string(&mut self) -> Result<Inside, Stop> {
-        let from = self.at + 1;
-        let (mut at, mut escaped) = (from, false);
-        loop {
-            at += special(self.text.get(at..).unwrap_or_default());
-            match self.text.get(at) {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    at += 2;
-                }
-                // A control character should be an escape, and is written as one.
-                Some(_) => at += 1,
-                None => return Err(Stop::Malformed),
-            }
-        }
-        self.at = at + 1;
-        Ok(Inside { from, to: at, escaped })
-    }
-
-    fn mask_string(&mut self, inside: Inside, what: What) {
-        // That it was empty tells something and harms nobody.
-        if inside.from < inside.to {
-            self.replace_value(inside.from - 1, what);
-        }
-    }
-
     /// Steps over an array or object and masks it as a whole.
     fn mask_whole(&mut self, what: Option<What>, depth: usize) -> Result<(), Stop> {
         let start = self.at;
@@ -348,85 +314,6 @@ impl Pass<'_> {
         }
         Ok(())
     }
-
-    /// Looks into a string that has just been stepped over.
-    fn look_into(&mut self, inside: Inside) -> Result<(), Stop> {
-        let shown = self.cap.saturating_sub(self.out.len()).saturating_add(SLACK);
-        let raw = &self.text[inside.from..inside.to];
-        let whole = raw.len() <= shown;
-        if inside.escaped {
-            return self.look_into_escaped(inside, shown);
-        }
-        for found in Finder::new(beginning(raw, shown), self.rules) {
-            self.put(inside.from, found);
-        }
-        if whole { Ok(()) } else { Err(Stop::Enough) }
-    }
-
-    /// The same for a string with escapes, which are taken away before it is judged.
-    fn look_into_escaped(&mut self, inside: Inside, shown: usize) -> Result<(), Stop> {
-        let raw = &self.text[inside.from..inside.to];
-        let unescaped = unescape(raw).ok_or(Stop::Malformed)?;
-        let decoded = decode_unicode(&unescaped);
-        if self.layer < MAX_LAYERS
-            && looks_like_json(&decoded)
-            && let Some(inner) = mask_layer(&decoded, shown, self.rules, self.layer + 1)
-        {
-            if inner.sensitive {
-                self.rewrite(inside, |out| push_json(out, &inner.out));
-            } else {
-                self.keep(inside);
-            }
-            return if inner.unread > 0 { Err(Stop::Enough) } else { Ok(()) };
-        }
-        let seen = beginning(&decoded, shown);
-        let rules = self.rules;
-        if !Finder::new(seen, rules).any(|found| matches!(found.kind, Kind::Mask(_))) {
-            self.keep(inside);
-            return Ok(());
-        }
-        self.rewrite(inside, |out| {
-            let mut copied = 0;
-            for found in Finder::new(seen, rules) {
-                push_json(out, &seen[copied..found.start]);
-                match found.kind {
-                    Kind::Mask(what) => out.extend_from_slice(what.placeholder().as_bytes()),
-                    Kind::Control(character) => push_control(out, character),
-                }
-                copied = found.end;
-            }
-            push_json(out, &seen[copied..]);
-        });
-        if seen.len() < decoded.len() { Err(Stop::Enough) } else { Ok(()) }
-    }
-
-    /// Keeps a string as it stands; what must not stand raw is written as an escape.
-    fn keep(&mut self, inside: Inside) {
-        for found in controls(&self.text[inside.from..inside.to]) {
-            self.put(inside.from, found);
-        }
-    }
-
-    /// Writes something else instead of a string that holds something sensitive.
-    fn rewrite(&mut self, inside: Inside, write: impl FnOnce(&mut Vec<u8>)) {
-        self.sensitive = true;
-        self.out.extend_from_slice(&self.text[self.copied..inside.from]);
-        write(&mut self.out);
-        self.copied = inside.to;
-    }
-
-    /// Writes what stands for a region of the string that begins at `base`.
-    fn put(&mut self, base: usize, found: Found) {
-        self.out.extend_from_slice(&self.text[self.copied..base + found.start]);
-        match found.kind {
-            Kind::Mask(what) => {
-                self.sensitive = true;
-                self.out.extend_from_slice(what.placeholder().as_bytes());
-            }
-            Kind::Control(character) => push_control(&mut self.out, character),
-        }
-        self.copied = base + found.end;
-    }
 }
 
 /// Whether a number is a card's: an integer, or one written with an exponent. Coordinates are not.
@@ -436,28 +323,4 @@ fn is_card_number(number: &[u8]) -> bool {
     let digits = mantissa.iter().filter(|byte| byte.is_ascii_digit()).count();
     let whole = exponent.is_some() || !mantissa.contains(&b'.');
     whole && (13..=19).contains(&digits) && is_card(mantissa)
-}
-
-/// How far it is to the next quote, backslash or control character, eight bytes at a time.
-fn special(text: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    const fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & HIGHS
-    }
-    let mut at = 0;
-    while let Some(chunk) = text[at..].first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let quotes = zeros(word ^ (ONES * b'"' as u64));
-        let backslashes = zeros(word ^ (ONES * b'\\' as u64));
-        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-        let found = quotes | backslashes | controls;
-        if found != 0 {
-            // A borrow may mark a byte too many, but never before the first that is right.
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = text[at..].iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..0x20));
-    rest.map_or(text.len(), |rest| at + rest)
 }

@@ -18,6 +18,10 @@ const MARK: u8 = 2;
 /// Letters and digits come after these.
 const FIRST: u8 = 3;
 const CLASSES: usize = FIRST as usize + 36;
+/// What a state takes in the table: where each class leads, and then the rank of what occurs.
+const ROW: usize = CLASSES + 1;
+/// The rank of what is nothing.
+const NOTHING: u16 = u16::MAX;
 
 /// Where in a name it counts, and what it says there.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +42,9 @@ pub(super) enum Rule {
 #[derive(Debug)]
 pub(super) struct Names {
     classes: [u8; 256],
-    next: Vec<[u16; CLASSES]>,
-    /// What occurs where a state is reached, as bits of `occurring`.
-    occurs: Vec<u64>,
+    /// A row for each state. A state is known by where its row begins.
+    table: Vec<u16>,
+    /// What occurs, by rank: the lowest wins.
     occurring: Vec<What>,
     ends: Vec<End>,
     begin: u16,
@@ -59,14 +63,9 @@ struct End {
 impl Names {
     /// Names are lower-case letters and digits.
     pub(super) fn new(rules: &[(&str, Rule)]) -> Self {
-        let mut names = Self {
-            classes: classes(),
-            next: vec![[0; CLASSES]],
-            occurs: vec![0],
-            occurring: Vec::new(),
-            ends: vec![End::default()],
-            begin: 0,
-        };
+        let mut names =
+            Self { classes: classes(), table: Vec::new(), occurring: Vec::new(), ends: Vec::new(), begin: 0 };
+        names.make();
         names.begin = names.grow(0, MARK);
         rules.iter().for_each(|(name, rule)| names.add(name, *rule));
         names.link();
@@ -75,16 +74,13 @@ impl Names {
 
     /// What the name is, and its role.
     pub(super) fn judge(&self, name: &[u8]) -> (Option<What>, Role) {
-        let (mut state, mut occurred) = (usize::from(self.begin), 0);
+        let (mut state, mut rank) = (usize::from(self.begin), NOTHING);
         for &byte in name {
-            state = usize::from(self.next[state][usize::from(self.classes[usize::from(byte)])]);
-            occurred |= self.occurs[state];
+            state = usize::from(self.table[state + usize::from(self.classes[usize::from(byte)])]);
+            rank = rank.min(self.table[state + CLASSES]);
         }
-        let end = self.ends[state];
-        let occurring = || {
-            let found = !end.harmless && occurred != 0;
-            found.then(|| self.occurring.get(occurred.trailing_zeros() as usize).copied()).flatten()
-        };
+        let end = self.ends[state / ROW];
+        let occurring = || if end.harmless { None } else { self.occurring.get(usize::from(rank)).copied() };
         let what = end.whole.or_else(occurring).or(end.what);
         (what, end.whole_role.or(end.role).unwrap_or_default())
     }
@@ -95,7 +91,7 @@ impl Names {
         for byte in name.bytes() {
             state = self.grow(state, self.classes[usize::from(byte)]);
         }
-        let end = &mut self.ends[usize::from(state)];
+        let end = &mut self.ends[usize::from(state) / ROW];
         match rule {
             Rule::Whole(what) => end.whole = Some(what),
             Rule::WholeRole(role) => end.whole_role = Some(role),
@@ -103,48 +99,62 @@ impl Names {
             Rule::EndsRole(role) => end.role = Some(role),
             Rule::Harmless => end.harmless = true,
             Rule::Within(what) | Rule::Begins(what) => {
-                self.occurs[usize::from(state)] |= 1 << self.occurring.len();
+                let rank = &mut self.table[usize::from(state) + CLASSES];
+                *rank = (*rank).min(self.occurring.len() as u16);
                 self.occurring.push(what);
             }
         }
     }
 
+    /// A new state.
+    fn make(&mut self) -> u16 {
+        // There are some hundred: their rows are far from filling what a state can be.
+        let made = self.table.len() as u16;
+        self.table.resize(self.table.len() + CLASSES, 0);
+        self.table.push(NOTHING);
+        self.ends.push(End::default());
+        made
+    }
+
     /// The state after `class`, made if there is none.
     fn grow(&mut self, state: u16, class: u8) -> u16 {
-        let next = self.next[usize::from(state)][usize::from(class)];
-        if next != 0 {
-            return next;
+        let place = usize::from(state) + usize::from(class);
+        if self.table[place] == 0 {
+            self.table[place] = self.make();
         }
-        let made = self.next.len() as u16;
-        self.next.push([0; CLASSES]);
-        self.occurs.push(0);
-        self.ends.push(End::default());
-        self.next[usize::from(state)][usize::from(class)] = made;
-        made
+        self.table[place]
     }
 
     /// Completes the table, breadth first: where a state does not go on, the longest end of it that does.
     fn link(&mut self) {
-        let mut queue = VecDeque::from([(0_u16, 0_u16)]);
-        while let Some((state, shorter)) = queue.pop_front() {
-            let (at, from) = (usize::from(state), usize::from(shorter));
-            if at != from {
-                self.occurs[at] |= self.occurs[from];
-                let (end, inherited) = (self.ends[at], self.ends[from]);
-                self.ends[at].what = end.what.or(inherited.what);
-                self.ends[at].role = end.role.or(inherited.role);
-                self.ends[at].harmless |= inherited.harmless;
+        let mut queue = VecDeque::from([(0, 0)]);
+        while let Some((at, shorter)) = queue.pop_front() {
+            let is_root = at == 0;
+            if !is_root {
+                self.table[at + CLASSES] = self.table[at + CLASSES].min(self.table[shorter + CLASSES]);
+                let inherited = self.ends[shorter / ROW];
+                let end = &mut self.ends[at / ROW];
+                end.what = end.what.or(inherited.what);
+                end.role = end.role.or(inherited.role);
+                end.harmless |= inherited.harmless;
             }
             for class in usize::from(OTHER)..CLASSES {
-                let (next, fallback) = (self.next[at][class], self.next[from][class]);
-                if next == 0 {
-                    self.next[at][class] = if at == from { 0 } else { fallback };
-                } else {
-                    queue.push_back((next, if at == from { 0 } else { fallback }));
+                let fallback = if is_root { 0 } else { self.table[shorter + class] };
+                match self.table[at + class] {
+                    0 => self.table[at + class] = fallback,
+                    next => queue.push_back((usize::from(next), usize::from(fallback))),
                 }
             }
-            self.next[at][usize::from(SKIPPED)] = state;
+            self.table[at + usize::from(SKIPPED)] = at as u16;
         }
+    }
+}
+
+#[cfg(test)]
+impl Names {
+    /// Whether every state could be told apart.
+    pub(super) fn is_small(&self) -> bool {
+        self.table.len() <= usize::from(u16::MAX)
     }
 }
 

@@ -166,12 +166,16 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sanitise::json::SHORTEST;
 
     #[test]
     fn prefixes_stand_together_by_their_first_letters() {
         assert!(PREFIXES.is_sorted_by_key(|(prefix, _, _)| prefix[0]));
         for (prefix, least, _) in PREFIXES {
             assert!(prefix.len() >= 2 && *least > 0);
+            // Short strings of these letters alone are not looked into.
+            let plain = prefix.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'_');
+            assert!(!plain || prefix.len() + least >= SHORTEST);
         }
     }
 }

@@ -655,6 +655,44 @@ fn patterns_mask_what_they_match() {
 }
 
 #[test]
+fn corners_hide_nothing() {
+    let s = sanitiser();
+    for (text, expected) in [
+        ("password:\n  hunter2\nnext: 1", "password:\\n  [masked:password]\\nnext: 1"),
+        ("password=[abc]def x", "password=[masked:password] x"),
+        ("password=a&b,c;d<e next", "password=[masked:password] next"),
+        (r"password=ab\cdef x", "password=[masked:password] x"),
+        (r#"secret: {"a":"}x"} end"#, "secret: [masked:secret] end"),
+        (r"x\nsk_live_abcdefgh \sk_live_abcdefgh", r"x\n[masked:key] \[masked:key]"),
+        (r"x\npin=1234", r"x\npin=[masked:password]"),
+        (r"https:\/\/u:p@h\/x", "https://[masked:userinfo]@h/x"),
+        (
+            "Authorization: Digest username=\"bob\", response=\"abc\"\nHost: x",
+            "Authorization: [masked:authorization]\\nHost: x",
+        ),
+        ("http://h:8080/x@y, http://u:p/w@h", "http://h:8080/x@y, http://[masked:userinfo]@h"),
+        ("password=[masked:hunter2] x", "password=[masked:password] x"),
+        (
+            "{\"card\":{\"brand\":\"visa\",\"number\":\"42424242",
+            "{\"card\":{\"brand\":\"visa\",\"number\":\"[masked:card]",
+        ),
+        ("/p?q=%20&token={\"a\":\"b\"} x", "/p?q=%20&token=[masked:token] x"),
+        ("a\u{2028}%40b.co\u{2028}x%40b.co", "a\\u2028%40b.co\\u2028[masked:email]"),
+    ] {
+        assert_eq!(s.text(text, ALL), expected, "of {text}");
+    }
+    assert_eq!(
+        s.json(br#"[{"a@b.co":1,"pin":1},{"a@b.co":2,"pin":2},{"pim":3}]"#, ALL),
+        r#"[{"[masked:email]":1,"pin":"[masked:password]"},{"[masked:email]":2,"pin":"[masked:password]"},{"pim":3}]"#
+    );
+    let form = "cards[0][number]=42&auth[x]=1&to=https%3A%2F%2Fu%3Ap%40h&p=a%26b";
+    assert_eq!(
+        s.body(FORM, form.as_bytes(), ALL),
+        "cards[0][number]=[masked:card]&auth[x]=[masked:secret]&to=https://[masked:userinfo]@h&p=a%26b"
+    );
+}
+
+#[test]
 fn bodies_that_are_no_utf8_text_are_told_or_read_as_ascii() {
     let s = sanitiser();
     let body = |kind: Option<&str>, body: &[u8]| s.body(kind, body, ALL);
