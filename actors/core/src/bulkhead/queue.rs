@@ -281,7 +281,6 @@ impl<K: Copy + Ord + Hash> Queue<K> {
     /// Takes other bounds, and asks anew what each call needs. Nobody loses their place; more than there is room for
     /// stay until they have gone.
     pub fn respec(&mut self, max: usize, max_wait: Duration, now: Mono, mut needs: impl FnMut(K) -> Demand) {
-        (self.max, self.max_wait) = (max, max_wait);
         self.lines.clear();
         let calls: Vec<K> = self.in_order().into_iter().map(|(call, _)| call).collect();
         for call in &calls {
@@ -291,9 +290,9 @@ impl<K: Copy + Ord + Hash> Queue<K> {
                 waiter.limit = None;
             }
         }
-        for call in calls {
-            self.put_back(call, now);
-        }
+        // Only now: until here they stand under the old wait.
+        (self.max, self.max_wait) = (max, max_wait);
+        self.put_all_back(calls, now);
     }
 
     fn line(&self, take: &Take) -> Option<&Line<K>> {

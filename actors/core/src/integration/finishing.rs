@@ -49,7 +49,12 @@ impl<T> Integration<T> {
             if !end.told.is_empty() && !progress.foreign {
                 self.limits.learn(now, &progress.demand, &end.told);
             }
-            if !self.queue.is_empty() {
+            if !self.queue.is_empty() && progress.foreign {
+                // What it took may be called otherwise by now.
+                for limit in 0..self.limit_specs.len() {
+                    self.queue.released_limit(limit, now.mono);
+                }
+            } else if !self.queue.is_empty() {
                 for take in &progress.demand.0 {
                     self.queue.released(take, now.mono);
                 }

@@ -598,6 +598,7 @@ fn pool(dice: &mut Dice) -> PoolSpec {
     PoolSpec {
         max_in_flight: 1 + u32::try_from(dice.below(4)).unwrap(),
         max_queue: u32::try_from(dice.below(6)).unwrap(),
+        max_wait: Duration::from_millis(100 + dice.below(3000)),
         ..PoolSpec::default()
     }
 }

@@ -181,6 +181,16 @@ fn other_bounds_cost_nobody_their_place() {
     assert_eq!(order, [2, 3], "they have nothing in common any more");
 }
 
+#[test]
+fn another_wait_counts_from_the_same_instant() {
+    let mut queue = queue(3);
+    assert!(queue.join(1, needs(&[]), Priority::Normal, at(0)));
+    queue.respec(3, Duration::from_secs(3), at(400), |_| needs(&[]));
+    assert_eq!(queue.next_expiry(), Some(at(3_000)));
+    assert_eq!(started(&mut queue), Some(1));
+    assert_eq!((queue.next_expiry(), queue.expired(at(9_000))), (None, None), "who has gone does not expire");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Join(Priority, Vec<usize>),
