@@ -109,11 +109,15 @@ impl Run {
     }
 
     /// A step that builds on this one and may stand, though it ought to be taken back first: it is in doubt, or could
-    /// not be.
+    /// not be, or nobody could read what came of it.
     fn what_holds(&self, step: usize) -> Option<usize> {
         let may_stand = |later: usize| {
-            let status = self.steps.get(later).map(|state| state.status);
-            self.stuck.contains(later) || (status == Some(StepStatus::Unknown) && self.has_undo(later))
+            let unread = |state: &super::Step| {
+                let class = state.error.as_ref().map(|error| error.class);
+                state.status == StepStatus::Failed && class == Some(ErrorClass::InvalidResponse)
+            };
+            let stands = |state: &super::Step| state.status == StepStatus::Unknown || unread(state);
+            self.stuck.contains(later) || (self.has_undo(later) && self.steps.get(later).is_some_and(stands))
         };
         (0..self.steps.len()).find(|later| self.plan.steps.builds_on(*later, step) && may_stand(*later))
     }
@@ -253,7 +257,7 @@ impl Run {
     pub fn lost(&mut self, now: Now) -> Outcome {
         let message = "a fault in the router has ended the run";
         let failure = Failure::new(ErrorClass::Internal, "run_lost", message);
-        let mut doubt = self.undoes() && self.succeeded.iter().any(|step| self.can_be_undone(*step));
+        let mut doubt = self.succeeded.iter().any(|step| self.can_be_undone(*step));
         for step in 0..self.steps.len() {
             let may_act = self.target(step).is_some_and(|call| call.safety == Safety::Mutating);
             let Some(state) = self.steps.get_mut(step) else { continue };

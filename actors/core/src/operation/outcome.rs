@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::failure::Failure;
+use crate::failure::{ErrorClass, Failure};
 use crate::json::Json;
 use crate::name::{CorrelationId, EndpointName, IntegrationName, OperationName, RunId, StepName};
 use crate::time::Wall;
@@ -159,10 +159,20 @@ pub struct StepOutcome {
     pub error: Option<Failure>,
 }
 
+impl StepOutcome {
+    /// Whether it was done, though nobody could read the answer.
+    fn is_done_unread(&self) -> bool {
+        let class = self.error.as_ref().map(|error| error.class);
+        self.status == StepStatus::Failed && class == Some(ErrorClass::InvalidResponse)
+    }
+}
+
 impl Outcome {
     /// Whether something was done that has not been taken back: the same request once more would do it again.
     pub fn has_lasting_effects(&self) -> bool {
-        self.steps.iter().any(|step| step.may_act && step.status == StepStatus::Succeeded)
+        self.steps
+            .iter()
+            .any(|step| step.may_act && (step.status == StepStatus::Succeeded || step.is_done_unread()))
     }
 
     /// Whether an attempt was made.

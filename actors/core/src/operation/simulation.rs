@@ -351,7 +351,10 @@ impl Record<'_> {
                 self.undo_of(later).is_some_and(|undo| !matches!(undo.end, Some(CallEnd::Succeeded(_))));
             let number = self.calls(later).count().saturating_sub(1);
             let has_undo = self.plan.steps.get(later).unwrap().provider(number).unwrap().undo.is_some();
-            let doubtful = outcome.steps[later].status == StepStatus::Unknown && has_undo;
+            let told = &outcome.steps[later];
+            let unread = told.error.as_ref().is_some_and(|it| it.class == ErrorClass::InvalidResponse);
+            let stands = told.status == StepStatus::Unknown || (told.status == StepStatus::Failed && unread);
+            let doubtful = stands && has_undo;
             self.waits_for(later, step) && (stuck || doubtful)
         })
     }
