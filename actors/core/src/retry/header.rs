@@ -6,7 +6,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
-use http::header::RETRY_AFTER;
+use http::header::{DATE, RETRY_AFTER};
 
 use super::ResetHeader;
 use crate::limits::ResetForm;
@@ -21,7 +21,10 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(366 * 24 * 60 * 60
 /// A date names a second, so the wait is rounded up to whole seconds: never before the second it names. A date in the
 /// past means now. Of several headers the longest wait counts. `None` where there is none that makes sense: signs,
 /// fractions, words, more than [`LONGEST_RETRY_AFTER`].
+///
+/// Where the answer has a date of its own, `now` is what the provider's clock shows: ours may differ.
 pub fn retry_after(headers: &HeaderMap, now: Wall) -> Option<Duration> {
+    let now = providers_now(headers, now);
     let values = headers.get_all(RETRY_AFTER).iter();
     values.filter_map(|value| parse(value.to_str().ok()?.trim(), now)).max()
 }
@@ -30,11 +33,19 @@ pub fn retry_after(headers: &HeaderMap, now: Wall) -> Option<Duration> {
 /// makes sense. Seconds may have a fraction; a time in the past means now. `None` where none makes sense.
 pub fn wait_named(headers: &HeaderMap, resets: &[ResetHeader], now: Wall) -> Option<Duration> {
     retry_after(headers, now).or_else(|| {
+        let now = providers_now(headers, now);
         resets.iter().find_map(|reset| {
             let values = headers.get_all(&reset.name).iter();
             values.filter_map(|value| until_reset(value.to_str().ok()?.trim(), reset.form, now)).max()
         })
     })
+}
+
+/// The instant of the answer by the provider's clock, or else by ours.
+fn providers_now(headers: &HeaderMap, ours: Wall) -> Wall {
+    let date = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?.trim()).ok());
+    let since = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| u64::try_from(since.as_millis()).ok()).map_or(ours, Wall::from_unix_millis)
 }
 
 fn until_reset(value: &str, form: ResetForm, now: Wall) -> Option<Duration> {
@@ -97,6 +108,16 @@ mod tests {
         assert_eq!(whole("0"), Some(0));
         assert_eq!(whole(" \t7 "), Some(7));
         assert_eq!(whole("007"), Some(7));
+    }
+
+    #[test]
+    fn a_date_is_read_by_the_clock_of_who_wrote_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"));
+        let fast = Wall::from_unix_millis((EXAMPLE + 60) * 1000);
+        assert_eq!(retry_after(&headers, fast), Some(Duration::ZERO));
+        headers.insert(DATE, HeaderValue::from_static("Sun, 06 Nov 1994 08:49:07 GMT"));
+        assert_eq!(retry_after(&headers, fast), Some(Duration::from_secs(30)));
     }
 
     #[test]
