@@ -341,11 +341,8 @@ impl Reader {
 
     async fn whole(self, response: WireResponse, trace: &mut Trace) -> Result<Json, Failure> {
         let response = trace.response.insert(Arc::new(response));
-        let mapped = |endpoint: &Endpoint| {
-            endpoint.response.is_some() || !endpoint.rules.is_empty() || endpoint.schema.is_some()
-        };
-        let large = response.body.len() > LARGE_DOCUMENT
-            && self.plan.endpoints.get(self.endpoint).is_some_and(mapped);
+        // Even a body that is passed on untouched is read to its end.
+        let large = response.body.len() > LARGE_DOCUMENT;
         let response = Arc::clone(response);
         // A whole answer was there: that it could not be read does not undo what it answers.
         aside(large, ErrorClass::InvalidResponse, move || {

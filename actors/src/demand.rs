@@ -163,6 +163,7 @@ mod tests {
             title: None,
             base_url: String::new(),
             query: None,
+            account: 0,
             dedicated_thread: false,
             auth: Credential::fixed(Auth::None),
             tls: Arc::default(),

@@ -111,6 +111,13 @@ struct Flying {
     stop: Option<oneshot::Sender<()>>,
 }
 
+/// A restart keeps the actor; this is its end.
+impl Drop for IntegrationActor {
+    fn drop(&mut self) {
+        self.meters.gone();
+    }
+}
+
 impl IntegrationActor {
     /// A new actor. One that takes the place of an actor that has died goes by what that one left on the board.
     pub(crate) fn new(parts: Parts) -> Self {
@@ -262,21 +269,29 @@ impl IntegrationActor {
         );
     }
 
-    fn finished(&mut self, now: Now, attempt: AttemptId, report: Report) {
-        let Some(flying) = self.flying.remove(&attempt) else { return };
-        let Some(caller) = self.calls.get_mut(&flying.call) else { return };
+    /// Takes note of what has come back, before anything is made of it: should that panic, the rebuilt core does not
+    /// wait for an attempt that nobody will report again, and the call's answer tells what is known.
+    fn landed(&mut self, attempt: AttemptId, report: &Report) -> Option<Flying> {
+        let flying = self.flying.remove(&attempt)?;
+        let caller = self.calls.get_mut(&flying.call)?;
+        let failure = report.end.result.as_ref().err();
+        if let Some(failure) = failure {
+            caller.doubt.observe(failure);
+        }
+        let mutating = caller.step.safety() == Safety::Mutating;
+        let done = failure.is_none_or(|failure| failure.class == ErrorClass::InvalidResponse);
+        caller.acted = mutating && done;
+        Some(flying)
+    }
+
+    fn finished(&mut self, now: Now, attempt: AttemptId, flying: &Flying, report: Report) {
+        let Some(caller) = self.calls.get(&flying.call) else { return };
         let step = Rc::clone(&caller.step);
         let Report { mut end, trace } = report;
         if let Some(response) = &trace.response {
             end.told = told(&self.parts.plan, &step, &response.headers, now.wall);
         }
         let failure = end.result.as_ref().err().cloned();
-        if let Some(failure) = &failure {
-            caller.doubt.observe(failure);
-        }
-        let mutating = step.safety() == Safety::Mutating;
-        let done = failure.as_ref().is_none_or(|failure| failure.class == ErrorClass::InvalidResponse);
-        caller.acted = mutating && done;
         let disposition = self.core.finished(now, attempt, end);
         let endpoint = step.name();
         let status = trace.response.as_ref().map(|response| response.status.as_u16());

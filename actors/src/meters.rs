@@ -214,6 +214,20 @@ impl Meters {
         self.queued.set(f64::from(u32::try_from(view.queued).unwrap_or(u32::MAX)));
     }
 
+    /// Takes its gauges back: there is no such integration any more.
+    pub(crate) fn gone(&self) {
+        for gauge in self.states.iter().map(|(_, gauge)| gauge).chain([
+            &self.in_flight,
+            &self.queued,
+            &self.quarantined,
+        ]) {
+            gauge.set(0.0);
+        }
+        for meters in &self.limits {
+            meters.remaining.set(0.0);
+        }
+    }
+
     /// Counts a panic's restart.
     pub(crate) fn restarted(&self) {
         self.restarts.increment(1);

@@ -44,6 +44,9 @@ pub struct IntegrationPlan {
     pub limit_keys: Vec<Option<Program>>,
     /// What its decisions are made from.
     pub spec: IntegrationSpec,
+    /// Tells whose data its provider shows from whose it would with another account: a result of the one is no answer
+    /// to a request of the other.
+    pub account: u64,
     /// Whether it has an I/O thread of its own.
     pub dedicated_thread: bool,
 }

@@ -7,6 +7,10 @@
 use std::time::Duration;
 
 pub mod queue;
+
+/// The most calls of one integration that wait for their retry.
+pub const MAX_BACKING_OFF: u32 = 1024;
+
 /// How many calls an integration carries, and how many wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSpec {
@@ -43,9 +47,11 @@ impl PoolSpec {
         usize::try_from(self.max_queue).unwrap_or(usize::MAX)
     }
 
-    /// How many calls the integration holds at once, on the wire and waiting together.
+    /// How many calls the integration holds at once, on the wire, waiting and backing off together. Who backs off
+    /// needs neither the pool nor the queue, and leaves their room to others.
     pub fn capacity(&self) -> usize {
-        usize::try_from(self.max_in_flight.saturating_add(self.max_queue)).unwrap_or(usize::MAX)
+        let pool = self.max_in_flight.saturating_add(self.max_queue);
+        usize::try_from(pool.saturating_add(MAX_BACKING_OFF)).unwrap_or(usize::MAX)
     }
 }
 

@@ -171,7 +171,7 @@ impl Sending<'_> {
         trace: &mut Trace,
     ) -> Option<Arc<Auth>> {
         let unauthorised = failure.provider_status == Some(StatusCode::UNAUTHORIZED.as_u16());
-        let refused = unauthorised && failure.class == ErrorClass::Client;
+        let refused = unauthorised && failure.class == ErrorClass::Client && !failure.ruled;
         if !refused && failure.class != ErrorClass::Credential {
             return None;
         }

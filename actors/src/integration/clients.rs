@@ -48,6 +48,7 @@ impl Clients {
         if way != self.current.0 {
             let client = self.former_of(&way).unwrap_or_else(|| parts.transport.open(&way.target));
             let (way, client) = std::mem::replace(&mut self.current, (way, client));
+            self.former.retain(|(_, client)| client.strong_count() > 0);
             self.former.push((way, Rc::downgrade(&client)));
         }
     }
@@ -69,6 +70,6 @@ impl Clients {
     }
 
     fn former_of(&self, way: &Way) -> Option<Rc<dyn Client>> {
-        self.former.iter().find(|(known, _)| known == way).and_then(|(_, client)| client.upgrade())
+        self.former.iter().filter(|(known, _)| known == way).find_map(|(_, client)| client.upgrade())
     }
 }

@@ -66,7 +66,9 @@ impl Handler<AttemptFinished> for IntegrationActor {
     type Result = ();
 
     fn handle(&mut self, message: AttemptFinished, ctx: &mut Self::Context) {
-        self.turn(ctx, |actor, now| actor.finished(now, message.attempt, message.report));
+        let AttemptFinished { attempt, report } = message;
+        let Some(flying) = self.landed(attempt, &report) else { return };
+        self.turn(ctx, |actor, now| actor.finished(now, attempt, &flying, report));
     }
 }
 

@@ -101,7 +101,10 @@ fn provider(
     let kind = Arc::clone(kind);
     move |_, request| {
         let run = request.headers["x-correlation-id"].to_str().unwrap().to_owned();
-        let number: u64 = run["run_".len()..].parse().unwrap();
+        let number = match run.strip_prefix("run_") {
+            Some(number) => number.parse().unwrap(),
+            None => u64::from_str_radix(&run["probe_".len()..], 16).unwrap(),
+        };
         let mut requests = requests.lock().unwrap();
         let nth = requests.entry(run).and_modify(|nth| *nth += 1).or_default();
         if kind.load(Ordering::Relaxed) {
@@ -324,8 +327,9 @@ impl Life<'_> {
     async fn serves_as_if_new(&mut self) {
         self.reset().await;
         self.world.pass(LONG).await;
-        let runs: Vec<_> =
-            (0..self.setting.pool.capacity()).map(|_| self.world.dispatch(To::Plain, LONG)).collect();
+        let runs: Vec<_> = (0..self.setting.pool.max_in_flight + self.setting.pool.max_queue)
+            .map(|_| self.world.dispatch(To::Plain, LONG))
+            .collect();
         for run in runs {
             let outcome = run.outcome().await;
             assert_eq!(outcome.status, RunStatus::Succeeded, "{outcome:#?}");

@@ -32,7 +32,7 @@ pub enum InvalidPath {
     #[error("`path.{0}` is empty or a dot segment")]
     DotSegment(String),
     /// The mapping yields a value that the path has no gap for.
-    #[error("the path has no gap `{{{0}}}`")]
+    #[error("the mapping yields a `path` with a value that the path has no gap for")]
     Unknown(String),
 }
 

@@ -160,6 +160,7 @@ impl Setting {
             title: None,
             base_url: format!("https://{name}.example"),
             query: None,
+            account: 0,
             dedicated_thread: false,
             auth: Credential::fixed(Auth::None),
             tls: Arc::default(),
