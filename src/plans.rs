@@ -150,6 +150,7 @@ fn integration(
         endpoints,
         limit_keys: limit_keys.into_iter().collect::<Option<_>>()?,
         spec,
+        account: settings.auth.account(),
         dedicated_thread: settings.dedicated_thread,
     })
 }

@@ -125,6 +125,8 @@ impl Reloader {
                 let now = settings.integrations.iter().find(|known| known.name == plan.name);
                 before.zip(now).is_some_and(|(before, now)| before == now)
                     && known.auth.current() == plan.auth.current()
+                    // The files may say something else under the same names.
+                    && known.tls == plan.tls
             };
             former.get(plan.name.as_str()).filter(unchanged).cloned().unwrap_or(plan)
         };

@@ -11,7 +11,9 @@ use crate::reload::ReloadError;
 use crate::settings::Finding;
 
 pub(super) async fn reload(state: Data<State>) -> Result<HttpResponse, Problem> {
-    match state.reload().await {
+    // In a task of its own: a caller that hangs up must not leave it half done.
+    let reloading = actix_web::rt::spawn(async move { state.reload().await });
+    match reloading.await.unwrap_or(Err(ReloadError::Lost)) {
         Ok(report) => Ok(HttpResponse::Ok().json(report)),
         Err(ReloadError::Wrong(errors)) => {
             let detail =

@@ -138,7 +138,8 @@ fn call(call: &Call, integrations: &[Arc<IntegrationPlan>]) -> Option<CallPlan> 
     let (endpoint_index, endpoint) = endpoints.find(|(_, plan)| plan.name == call.endpoint)?;
     // All that makes a request or reads its answer, in the words of its own debug form; it holds no secret.
     let mut revision = DefaultHasher::new();
-    format!("{} {:?} {endpoint:?}", integration.base_url, integration.query).hash(&mut revision);
+    format!("{} {} {:?} {endpoint:?}", integration.account, integration.base_url, integration.query)
+        .hash(&mut revision);
     Some(CallPlan {
         integration: integration.name.clone(),
         endpoint: endpoint.name.clone(),

@@ -1,5 +1,7 @@
 //! `[auth]`: how an integration's requests are authenticated.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use http::HeaderName;
 
 use super::error::Placed;
@@ -100,6 +102,21 @@ impl AuthSettings {
                 }
             }
         })
+    }
+
+    /// Tells accounts apart by where their credentials come from; one that is rotated at its source stays the same.
+    pub fn account(&self) -> u64 {
+        let (kind, name, sources) = match self {
+            Self::None => ("none", "", [None, None]),
+            Self::Basic { username, password } => ("basic", "", [Some(username), password.as_ref()]),
+            Self::Bearer { token } => ("bearer", "", [Some(token), None]),
+            Self::Header { name, value } => ("header", name.as_str(), [Some(value), None]),
+            Self::Query { name, value } => ("query", name.as_str(), [Some(value), None]),
+        };
+        let mut hasher = DefaultHasher::new();
+        let sources = sources.map(|source| source.map(|source| &source.value));
+        (kind, name, sources).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn basic(table: &mut Table<'_>) -> Option<Self> {
