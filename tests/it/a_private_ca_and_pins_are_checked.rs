@@ -1,54 +1,16 @@
 //! `[tls]`: an authority of one's own, pinned keys, a certificate to show and the lowest version are what they say; a
 //! certificate that is not accepted ends the call at once, as a matter of credentials, and raises the alarm.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
 use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ServerConfig};
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::authority::{Authority, Issued};
+use crate::support::secure::Secure;
 use crate::support::{Config, Server, charge, logs};
-
-const WELL: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 11\r\n\r\n{\"ok\":true}";
-
-/// A TLS server that answers one request per connection. Dropping it stops it.
-struct Secure {
-    address: SocketAddr,
-    _serving: JoinSet<()>,
-}
-
-impl Secure {
-    async fn start(config: Arc<ServerConfig>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        let address = listener.local_addr().expect("a bound address");
-        let acceptor = TlsAcceptor::from(config);
-        let mut serving = JoinSet::new();
-        serving.spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    // A handshake that fails is what some of the tests are about.
-                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                    let _ = stream.read(&mut [0; 4096]).await;
-                    let _ = stream.write_all(WELL).await;
-                    let _ = stream.shutdown().await;
-                });
-            }
-        });
-        Self { address, _serving: serving }
-    }
-
-    fn url(&self) -> String {
-        format!("https://localhost:{}", self.address.port())
-    }
-}
 
 /// What a charge without a key comes to at this provider, as class and reason, and after how many attempts.
 async fn ends(name: &str, provider: &Secure, tls: &str) -> (String, String, u64) {

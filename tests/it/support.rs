@@ -4,7 +4,8 @@
 //! - [`server`]: the whole server in this process; [`process`]: the same as its users run it;
 //! - [`client`]: an HTTP client that shows everything that came back;
 //! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests; [`hostile`]: one that
-//!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`authority`]: certificates for others;
+//!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`secure`]: one that speaks TLS; [`authority`]:
+//!   certificates for others;
 //! - [`logs`]: what this process has logged;
 //! - [`wait`]: waiting for a condition, never for a while.
 
@@ -17,6 +18,7 @@ pub(crate) mod logs;
 pub(crate) mod process;
 pub(crate) mod provider;
 pub(crate) mod recorder;
+pub(crate) mod secure;
 pub(crate) mod server;
 pub(crate) mod wait;
 
