@@ -124,7 +124,7 @@ impl EndpointSettings {
         let follow_redirects = table.or("follow_redirects", 0, integer(0..=u32::from(MAX_REDIRECTS)));
         let mut headers = inherited.headers.clone();
         headers.extend(headers::read(table));
-        let retry = table.section("retry", |table| retry::read(table, inherited.retry));
+        let retry = table.section("retry", |table| retry::read_of_endpoint(table, inherited.retry));
         let cost = table.optional("cost", CostSettings::read);
         table.not_yet(&["scopes"]);
 

@@ -195,6 +195,9 @@ fn limit(
     let patterns = patterns(table, endpoints);
     let group = table.optional("group", self::name);
     let learn = table.optional("learn", learn).flatten();
+    if matches!(kind, Some(LimitKind::Concurrent(_))) && learn.is_some() {
+        table.advise("learn", "places are free when their calls are over, whatever a provider says");
+    }
     let limit = LimitSettings {
         name,
         kind: kind?,

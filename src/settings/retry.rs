@@ -58,6 +58,23 @@ pub(super) fn read(table: &mut Table<'_>, base: &RetrySpec) -> RetrySpec {
             "the longest wait is shorter than the first; make `max_delay` at least `base_delay`",
         );
     }
+    if read.max_delay < read.rate_limit_delay && table.had("rate_limit_delay") {
+        let message = "the wait after a 429 is longer than the longest; make `max_delay` at least as long";
+        table.wrong("rate_limit_delay", message);
+    }
+    read
+}
+
+/// Reads `retry` of an endpoint.
+pub(super) fn read_of_endpoint(table: &mut Table<'_>, base: &RetrySpec) -> RetrySpec {
+    let read = read(table, base);
+    for key in ["budget", "budget_min"] {
+        if table.had(key) {
+            let message =
+                "all endpoints share the integration's retry budget: only what its [retry] says counts";
+            table.advise(key, message);
+        }
+    }
     read
 }
 
