@@ -1,13 +1,10 @@
 //! A panic in one integration's actor restarts that one; its neighbours, on the same thread, do not notice.
 
-use std::panic;
-use std::sync::Once;
-
 use causeway::sandbox::Action;
-use causeway_actors::integration::PanicNow;
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use crate::support::fault::{generation_is, panic_now};
 use crate::support::{Ask, Client, Config, Provider, Server, charge, until};
 
 const SECTIONS: &str = "[breaker]\nhalf_open_calls = 1";
@@ -16,32 +13,6 @@ fn config(provider: &Provider) -> Config {
     let url = provider.url();
     let config = Config::payments(&url, SECTIONS);
     config.integration("left", &url, SECTIONS).integration("right", &url, SECTIONS)
-}
-
-/// Keeps the panic that is asked for out of the test's output; writing it down would take longer than the restart.
-fn keep_quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let told = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            if panic.payload().downcast_ref() != Some(&"asked to") {
-                told(panic);
-            }
-        }));
-    });
-}
-
-fn panic_now(server: &Server) {
-    keep_quiet();
-    assert!(server.place("payments").send(PanicNow).is_ok(), "the actor takes the message");
-}
-
-/// Waits until the actor has been rebuilt this often.
-async fn generation_is(server: &Server, generation: u64) {
-    until(&format!("the actor is rebuilt {generation} times"), async || {
-        (server.integration("payments").await["actor"]["generation"] == generation).then_some(())
-    })
-    .await;
 }
 
 /// Calls an integration again and again; every call must succeed. Gives the number of calls when it is told to end.
@@ -78,8 +49,8 @@ async fn a_call_in_flight_gets_its_outcome_and_neighbours_do_not_notice() {
         provider.arrivals().iter().any(|arrival| arrival.path == "/v1/charges").then_some(())
     })
     .await;
-    panic_now(&server);
-    generation_is(&server, 1).await;
+    panic_now(&server, "payments");
+    generation_is(&server, "payments", 1).await;
     let rebuilt = server.integration("payments").await;
     assert_eq!((&rebuilt["breaker"]["state"], &rebuilt["status"]), (&json!("half_open"), &json!("degraded")));
     assert_eq!(rebuilt["pool"]["in_flight"], 1, "the attempt on the wire has been adopted");
@@ -110,8 +81,8 @@ async fn a_manual_mode_survives_the_restart() {
     let trip =
         Ask::post("/admin/v1/integrations/payments/breaker/trip", &json!({ "reason": "asked to stop" }));
     server.admin.send(trip).await.ok();
-    panic_now(&server);
-    generation_is(&server, 1).await;
+    panic_now(&server, "payments");
+    generation_is(&server, "payments", 1).await;
     let rebuilt = server.integration("payments").await;
     assert_eq!(
         (&rebuilt["breaker"]["mode"], &rebuilt["breaker"]["manual"]["reason"]),
@@ -126,8 +97,8 @@ async fn five_panics_in_a_minute_set_it_aside_until_a_reset() {
     let provider = Provider::start();
     let server = Server::start(&config(&provider));
     for generation in 1..=5 {
-        panic_now(&server);
-        generation_is(&server, generation).await;
+        panic_now(&server, "payments");
+        generation_is(&server, "payments", generation).await;
     }
     let quarantined = server.integration("payments").await;
     assert_eq!(quarantined["actor"]["condition"], "quarantined");

@@ -2,10 +2,10 @@
 //! never counts more than any of them allows, and gets nearly as much as they do allow.
 
 use causeway::sandbox::{Action, Arrival};
-use causeway_actors::clock::Clock;
 use futures_util::future::join_all;
 use serde_json::json;
 
+use crate::support::config::zone_at_noon;
 use crate::support::{Ask, Config, Provider, Server};
 
 const A_SECOND: usize = 40;
@@ -13,17 +13,6 @@ const A_DAY: usize = 160;
 const AT_ONCE: u64 = 4;
 const PINGS: usize = 12;
 const CALLERS: usize = 200;
-
-/// A zone in which it is about noon: the day does not turn during the test.
-fn zone_at_noon() -> String {
-    let hour = Clock::start().now().wall.unix_millis() / 3_600_000 % 24;
-    // `Etc/GMT+3` is three hours behind Greenwich.
-    match i64::try_from(hour).expect("an hour") - 12 {
-        0 => "UTC".to_owned(),
-        behind if behind > 0 => format!("Etc/GMT+{behind}"),
-        ahead => format!("Etc/GMT{ahead}"),
-    }
-}
 
 fn limits() -> String {
     let zone = zone_at_noon();

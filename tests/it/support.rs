@@ -6,12 +6,14 @@
 //! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests; [`hostile`]: one that
 //!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`secure`]: one that speaks TLS; [`authority`]:
 //!   certificates for others;
+//! - [`fault`]: faults of our own;
 //! - [`logs`]: what this process has logged;
 //! - [`wait`]: waiting for a condition, never for a while.
 
 pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod fault;
 pub(crate) mod gate;
 pub(crate) mod hostile;
 pub(crate) mod logs;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use causeway::settings::Settings;
+use causeway_actors::clock::Clock;
 
 use super::Provider;
 
@@ -130,5 +131,16 @@ impl Config {
                 .expect("a directory is made");
             fs::write(path, text).expect("a file is written");
         }
+    }
+}
+
+/// A zone in which it is about noon: the day does not turn during the test.
+pub(crate) fn zone_at_noon() -> String {
+    let hour = Clock::start().now().wall.unix_millis() / 3_600_000 % 24;
+    // `Etc/GMT+3` is three hours behind Greenwich.
+    match i64::try_from(hour).expect("an hour") - 12 {
+        0 => "UTC".to_owned(),
+        behind if behind > 0 => format!("Etc/GMT+{behind}"),
+        ahead => format!("Etc/GMT{ahead}"),
     }
 }

@@ -1,0 +1,35 @@
+//! Faults of our own, asked for.
+
+use std::panic;
+use std::sync::Once;
+
+use causeway_actors::integration::PanicNow;
+
+use super::{Server, until};
+
+/// Has an integration's actor panic.
+pub(crate) fn panic_now(server: &Server, integration: &str) {
+    keep_quiet();
+    assert!(server.place(integration).send(PanicNow).is_ok(), "the actor takes the message");
+}
+
+/// Waits until an integration's actor has been rebuilt this often.
+pub(crate) async fn generation_is(server: &Server, integration: &str, generation: u64) {
+    until(&format!("the actor of {integration} is rebuilt {generation} times"), async || {
+        (server.integration(integration).await["actor"]["generation"] == generation).then_some(())
+    })
+    .await;
+}
+
+/// Keeps the panic that is asked for out of the test's output; writing it down would take longer than the restart.
+fn keep_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let told = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if panic.payload().downcast_ref() != Some(&"asked to") {
+                told(panic);
+            }
+        }));
+    });
+}
