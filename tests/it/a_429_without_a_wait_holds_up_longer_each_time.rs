@@ -1,6 +1,8 @@
 //! A provider that answers 429 and does not say for how long is left alone by everybody it concerns, and twice as long
 //! each time it does so again, whoever meets it.
 
+use std::time::Duration;
+
 use causeway::sandbox::Behaviour;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -102,4 +104,19 @@ async fn until_one_succeeds() {
         let end = arrivals[refused].ended_us.expect("it has ended") + seconds * 1_000_000;
         assert!(arrivals[refused + 1].at_us >= end, "{arrivals:?}");
     }
+}
+
+#[tokio::test]
+async fn a_success_that_was_out_before_changes_nothing() {
+    let provider = Provider::start();
+    let server = Server::start(&Config::payments(&provider.url(), "[retry]\nmax_retries = 0\n"));
+    let slow = Behaviour::normal().delayed(Duration::from_millis(1_500));
+    provider.next([slow, Behaviour::status(429), Behaviour::status(429)]);
+    let api = server.api;
+    let slow = tokio::spawn(async move { api.run("payments.ping", &json!({})).await });
+    provider.arrived(1).await;
+    assert_eq!(api.run("payments.ping", &json!({})).await.retry_after(), 1);
+    slow.await.expect("an answer").ok();
+    assert_eq!(api.run("payments.ping", &json!({})).await.retry_after(), 2);
+    assert_eq!(provider.arrivals().len(), 3);
 }

@@ -28,7 +28,7 @@ impl<T> Integration<T> {
         let disposition = match end.result {
             Ok(result) => {
                 if let Some(progress) = self.calls.get(&id) {
-                    self.patience.succeeded(&progress.demand);
+                    self.patience.succeeded(&progress.demand, progress.started);
                 }
                 self.answer(now.mono, id, CallEnd::Succeeded(result));
                 Disposition::Succeeded

@@ -2,7 +2,8 @@
 //!
 //! What a 429 means to one caller it means to all who share the budget behind it, so the growing wait belongs to the
 //! scope and not to the caller. An *episode* begins with the first 429 and is over when a call of that scope succeeds;
-//! each further 429 in it doubles the wait. Answers to attempts that were out already when one came tell nothing new.
+//! each further 429 in it doubles the wait. Answers to attempts that were out already when one came tell nothing new, be
+//! they 429s or successes.
 
 use std::collections::HashMap;
 
@@ -76,18 +77,20 @@ impl Patience {
         })
     }
 
-    /// A call has succeeded: the episodes of every scope it belongs to are over.
-    pub(super) fn succeeded(&mut self, demand: &Demand) {
+    /// An attempt that was started at `started` has succeeded: the episodes of every scope it belongs to are over, unless
+    /// it was out already when their last 429 came.
+    pub(super) fn succeeded(&mut self, demand: &Demand, started: Mono) {
         if self.0.is_empty() {
             return;
         }
         let takes = |(limit, key): &(usize, LimitKey)| {
             demand.0.iter().any(|take| take.limit == *limit && take.key == *key)
         };
-        self.0.retain(|scope, _| match scope {
-            Scope::All | Scope::Connection => false,
-            Scope::Budgets(budgets) => !budgets.iter().all(takes),
-        });
+        let of = |scope: &Scope| match scope {
+            Scope::All | Scope::Connection => true,
+            Scope::Budgets(budgets) => budgets.iter().all(takes),
+        };
+        self.0.retain(|scope, episode| started <= episode.last || !of(scope));
     }
 
     /// The limits have changed, and with them what the scopes mean.
@@ -174,11 +177,24 @@ mod tests {
             patience.refused(&limits, demand, &DrainScope::Endpoint, at(0), at(1));
         }
         patience.refused(&limits, &bob, &DrainScope::Connection, at(0), at(1));
-        patience.succeeded(&ann);
+        patience.succeeded(&ann, at(2));
         let mut again = |demand: &Demand, scope| patience.refused(&limits, demand, &scope, at(2), at(3));
         assert_eq!(again(&ann, DrainScope::Endpoint), 1);
         assert_eq!(again(&bob, DrainScope::Endpoint), 2);
         assert_eq!(again(&bob, DrainScope::Connection), 1);
+    }
+
+    #[test]
+    fn a_success_that_was_out_already_ends_none() {
+        let (none, all) = (Demand::default(), DrainScope::Integration);
+        let mut patience = Patience::default();
+        assert_eq!(patience.refused(&[], &none, &all, at(0), at(1)), 1);
+        patience.succeeded(&none, at(1));
+        assert_eq!(patience.refused(&[], &none, &all, at(2), at(3)), 2);
+        patience.succeeded(&none, at(0));
+        assert_eq!(patience.refused(&[], &none, &all, at(5), at(6)), 3);
+        patience.succeeded(&none, at(7));
+        assert_eq!(patience.refused(&[], &none, &all, at(8), at(9)), 1);
     }
 
     #[test]
