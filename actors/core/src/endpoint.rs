@@ -260,10 +260,9 @@ impl Endpoint {
     /// The [`Failure`] that the provider's rules, or else the status, make of it.
     pub fn interpret(&self, answer: &Answer<'_>, sanitiser: &Sanitiser) -> Result<Json, Failure> {
         let success = (200..=299).contains(&answer.status);
-        if let Some(coding) =
-            answer.headers.get(header::CONTENT_ENCODING).filter(|coding| *coding != "identity")
-        {
-            return Err(self.encoded(answer, success, coding, sanitiser));
+        let coding = answer.headers.get(header::CONTENT_ENCODING);
+        if let Some(coding) = coding.filter(|coding| *coding != "identity") {
+            return Err(self.encoded(answer, coding, sanitiser));
         }
         if self.rules.is_empty() && self.response.is_none() && success {
             self.hold(answer)?;
@@ -342,21 +341,17 @@ impl Endpoint {
             .retry_after(wait)
     }
 
-    /// Only `identity` is asked for; what comes otherwise cannot be read.
-    fn encoded(
-        &self,
-        answer: &Answer<'_>,
-        success: bool,
-        coding: &HeaderValue,
-        sanitiser: &Sanitiser,
-    ) -> Failure {
+    /// Only `identity` is asked for. What comes otherwise is a text to the rules that has no fields, and no source of
+    /// words for people.
+    fn encoded(&self, answer: &Answer<'_>, coding: &HeaderValue, sanitiser: &Sanitiser) -> Failure {
+        let input = Input::response(answer.status, answer.headers, answer.body);
+        let wordless = Answer { body: &Bytes::new(), ..*answer };
+        if let Ruling::Failure(failure) = self.rule(&wordless, &input, sanitiser) {
+            return failure;
+        }
         let shown = sanitiser.text(coding.to_str().unwrap_or("?"), 32);
         let message = format!("the provider answered with content coding `{shown}`, which was not asked for");
-        if success {
-            return self.unreadable(answer, "unexpected_content_encoding", &message);
-        }
-        let empty = Answer { body: &Bytes::new(), ..*answer };
-        self.refused(&empty, sanitiser)
+        self.unreadable(answer, "unexpected_content_encoding", &message)
     }
 
     fn unreadable(&self, answer: &Answer<'_>, code: &'static str, error: &dyn std::fmt::Display) -> Failure {

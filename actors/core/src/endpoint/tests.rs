@@ -154,6 +154,32 @@ fn what_cannot_be_read_is_an_invalid_response() {
 }
 
 #[test]
+fn rules_judge_by_status_and_headers_what_is_encoded() {
+    let mut endpoint = endpoint(BodyKind::Json, Resend::Never);
+    let told = |endpoint: &Endpoint, status: u16| {
+        let headers = [("content-encoding", "gzip"), ("x-reason", "held")];
+        let failure = interpret(endpoint, status, &headers, "\u{1f}\u{8b}").unwrap_err();
+        (failure.class, failure.code.into_owned(), failure.message.into_owned())
+    };
+    endpoint.rules = vec![
+        rule(".body.ok != true", Some(Meaning::Failure(ErrorClass::Client))),
+        rule(
+            ".headers[\"x-reason\"] == \"held\" and .status == 500",
+            Some(Meaning::Failure(ErrorClass::Client)),
+        ),
+        rule(".status == 404", Some(Meaning::Success)),
+    ];
+    let held = (ErrorClass::Client, "http_500".to_owned(), "the provider answered 500".to_owned());
+    assert_eq!(told(&endpoint, 500), held);
+    assert_eq!(told(&endpoint, 502).0, ErrorClass::Ambiguous, "what nobody can read is not missing");
+    for status in [200, 404] {
+        let (class, code, _) = told(&endpoint, status);
+        let unread = (ErrorClass::InvalidResponse, "unexpected_content_encoding");
+        assert_eq!((class, &*code), unread, "{status}");
+    }
+}
+
+#[test]
 fn a_refusal_carries_the_providers_wait_and_words() {
     let endpoint = endpoint(BodyKind::Json, Resend::Never);
     let failure =
