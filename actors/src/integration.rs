@@ -180,7 +180,6 @@ impl IntegrationActor {
     }
 
     fn perform(&mut self, ctx: &Context<Self>, now: Now) {
-        let mut breaker_changed = false;
         while let Some(effect) = self.core.poll() {
             match effect {
                 Effect::Send(send) => self.send(ctx, send),
@@ -196,12 +195,13 @@ impl IntegrationActor {
                 Effect::Probe(probe) => self.probe(now, probe),
                 Effect::Transition(transition) => {
                     self.tell_transition(&transition);
-                    breaker_changed = true;
+                    // Before the answers of this turn: whoever has one and looks sees what it has led to.
+                    self.post(now);
                 }
             }
         }
         self.stale = true;
-        if breaker_changed || now.mono.since(self.posted) >= POST_EVERY {
+        if now.mono.since(self.posted) >= POST_EVERY {
             self.post(now);
         }
     }

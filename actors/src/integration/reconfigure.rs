@@ -14,9 +14,14 @@ impl Handler<Reconfigure> for IntegrationActor {
 
     fn handle(&mut self, message: Reconfigure, ctx: &mut Context<Self>) {
         let Reconfigure { plan, log, done } = message;
+        self.parts.log = log;
+        if Arc::ptr_eq(&self.parts.plan, &plan) {
+            // Nothing is new but, it may be, the log; or it began anew with this plan.
+            let _ = done.send(());
+            return;
+        }
         ctx.set_mailbox_capacity(Self::mailbox(&plan));
         self.parts.plan = plan;
-        self.parts.log = log;
         self.clients.turn_to(&self.parts);
         self.meters = Meters::new(&self.parts.plan);
         self.watch_groups(ctx);
