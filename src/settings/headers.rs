@@ -1,5 +1,6 @@
 //! Static headers, and names of headers.
 
+use causeway_core::endpoint::framing;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::reader::{Key, Table, Value, shown};
@@ -8,20 +9,6 @@ use super::reader::{Key, Table, Value, shown};
 const MAX_HEADERS: usize = 64;
 /// The longest value of a static header, in bytes.
 const MAX_VALUE: usize = 4096;
-
-/// Headers that belong to the connection and are written with it: HTTP/1 framing, RFC 9110 §7.6.1, and forbidden in
-/// HTTP/2 (RFC 9113 §8.2.2).
-const OF_THE_CONNECTION: [&str; 9] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Headers whose value is a credential whoever the provider is.
 const CREDENTIALS: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
@@ -44,7 +31,7 @@ pub(super) fn read(table: &mut Table<'_>) -> HeaderMap {
 /// The name of a header that a request may be given.
 pub(super) fn request_header(value: Value<'_>) -> Option<HeaderName> {
     let name = header_name(&value)?;
-    if OF_THE_CONNECTION.contains(&name.as_str()) {
+    if framing(&name) {
         return value.wrong(&of_the_connection(&name));
     }
     Some(name)
@@ -60,7 +47,7 @@ fn static_header(key: &Key<'_>, value: &Value<'_>) -> Option<(HeaderName, Header
     let Ok(name) = HeaderName::try_from(key.text()) else {
         return key.wrong(&no_name(key.text()));
     };
-    if OF_THE_CONNECTION.contains(&name.as_str()) {
+    if framing(&name) {
         return key.wrong(&of_the_connection(&name));
     }
     if CREDENTIALS.contains(&name) || CREDENTIAL_WORDS.iter().any(|word| name.as_str().contains(word)) {

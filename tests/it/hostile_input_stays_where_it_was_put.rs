@@ -72,7 +72,7 @@ async fn in_a_header() {
 async fn or_nothing_is_sent() {
     let (provider, server) = world();
     let header = |name: &str| json!({ "headers": { name: "x" } });
-    let inputs: [(&str, Value); 13] = [
+    let inputs: [(&str, Value); 15] = [
         ("get", json!({ "id": "" })),
         ("get", json!({ "id": "." })),
         ("get", json!({ "id": ".." })),
@@ -86,6 +86,8 @@ async fn or_nothing_is_sent() {
         ("names", header("content-length")),
         ("names", header("Transfer-Encoding")),
         ("names", header("Connection")),
+        ("names", header("Keep-Alive")),
+        ("names", header("Trailer")),
     ];
     for (operation, input) in inputs {
         let problem = server.api.run(operation, &input).await.problem(500, "internal");

@@ -394,17 +394,23 @@ impl Endpoint {
     }
 }
 
-/// Headers that frame the message or belong to the connection: never a mapping's or a file's to set.
+/// Headers that frame the message or belong to the connection, and are written with it: HTTP/1 framing, RFC 9110 §7.6.1,
+/// and forbidden in HTTP/2 (RFC 9113 §8.2.2).
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether it is such a header: never a mapping's or a file's to set.
 pub fn framing(name: &HeaderName) -> bool {
-    [
-        header::HOST,
-        header::CONTENT_LENGTH,
-        header::TRANSFER_ENCODING,
-        header::CONNECTION,
-        header::UPGRADE,
-        header::TE,
-    ]
-    .contains(name)
+    FRAMING.contains(&name.as_str())
 }
 
 #[cfg(test)]
