@@ -80,6 +80,7 @@ mod steps_without_after_run_side_by_side;
 mod the_body_and_the_key_are_the_same_in_every_attempt;
 mod the_demo_runs;
 mod the_provider_that_served_is_the_one_undone;
+mod the_shorter_deadline_binds_wherever_the_time_goes;
 mod waits_grow_and_are_never_short;
 mod what_can_never_fit_a_limit_is_refused_at_once;
 mod what_does_not_exist_yet_is_answered_501;
