@@ -3,10 +3,11 @@
 //! - `operations`: runs operations; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
 //! - `admin`: integrations and their breakers; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
-//! - `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies.
+//! - `access`: who may; `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies.
 //!
 //! Reads come from the board, never from a mailbox; this module never imports the adapters.
 
+mod access;
 mod admin;
 mod body;
 mod browser;
@@ -35,7 +36,7 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
         .app_data(Data::new(router))
         .service(
             web::scope("/v1")
-                .wrap(from_fn(browser::keep_out))
+                .wrap(from_fn(access::clients))
                 .route("/operations/{operation}", web::post().to(operations::run))
                 .route("/runs/{id}", web::get().to(runs::show))
                 .route("/runs/{id}/cancel", web::post().to(runs::cancel))
@@ -48,7 +49,7 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
 /// The routes of the admin API.
 pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
     let commands = web::scope("/admin/v1")
-        .wrap(from_fn(browser::keep_out))
+        .wrap(from_fn(access::operators))
         .route("/config/reload", web::post().to(config::reload))
         .route("/integrations", web::get().to(admin::list))
         .route("/integrations/{name}", web::get().to(admin::show))
@@ -56,10 +57,14 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .route("/integrations/{name}/breaker/reset", web::post().to(admin::reset))
         .route("/integrations/{name}/breaker/mode", web::post().to(admin::set_mode))
         .default_service(web::to(problem::no_such_page));
+    let health = web::scope("/v1")
+        .wrap(from_fn(access::operators))
+        .route("/health", web::get().to(health::show))
+        .default_service(web::to(problem::no_such_page));
     let all = web::scope("")
         .wrap(from_fn(context::tell))
         .service(commands)
-        .route("/v1/health", web::get().to(health::show))
+        .service(health)
         .route("/metrics", web::get().to(probes::metrics))
         .route("/livez", web::get().to(probes::live))
         .route("/readyz", web::get().to(probes::ready))

@@ -109,7 +109,8 @@ impl App {
             max_runs: listen.max_in_flight as usize,
             seed: uuid::Uuid::new_v4().as_u64_pair().0,
         });
-        let live = Live::new(&self.settings.server, self.plans.operations, mesh.directory());
+        let live =
+            Live::new(&self.settings.server, self.plans.operations, self.plans.access, mesh.directory());
         let reloader = Reloader::new(self.dir, self.settings);
         let state = Arc::new(State::new(live, listen.max_in_flight, mesh, clock, self.metrics, reloader));
         let handles = [

@@ -39,9 +39,10 @@ enum Command {
     Demo(demo::Args),
     /// Run the simulated payments provider alone.
     Sandbox(sandbox::Args),
-    /// Run an operation on a server and print its outcome.
+    /// Run an operation on a server and print its outcome; a key is read from `CAUSEWAY_CLIENT_KEY`.
     Call(call::Args),
-    /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode.
+    /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode; a key is
+    /// read from `CAUSEWAY_OPERATOR_KEY`.
     Breaker(breaker::Args),
 }
 

@@ -2,12 +2,13 @@
 //!
 //! - [`settings`]: the configuration, validated; [`plans`]: what the actors are built from;
 //! - [`app`]: the server as one value, built, started, stopped; [`reload`]: given another configuration;
-//! - [`api`]: its HTTP;
+//! - [`api`]: its HTTP; [`access`]: who may call and operate;
 //! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
 //! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
 //!
 //! `api` never imports `adapters`; they are joined in `app`.
 
+pub mod access;
 pub mod adapters;
 pub mod api;
 pub mod app;

@@ -19,12 +19,14 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::access::Access;
 use crate::adapters::{credential, secrets, tls_files};
 use crate::settings::{
     ApiVersion, AuthSettings, BodyFormat, ClassifyRule, CostSettings, EndpointSettings, IdempotencySettings,
     IntegrationSettings, JqSource, LogBodies, SchemaSettings, Settings, SettingsError, SettingsErrors,
 };
 
+mod access;
 mod operation;
 
 pub use operation::Versions;
@@ -36,6 +38,8 @@ pub struct Plans {
     pub integrations: Vec<Arc<IntegrationPlan>>,
     /// The operations, by name.
     pub operations: HashMap<OperationName, Versions>,
+    /// Who may call, and who may operate.
+    pub access: Access,
 }
 
 /// Whether the secrets are there to be read.
@@ -75,7 +79,8 @@ fn attempt(settings: &Settings, secrets: Secrets) -> (Plans, SettingsErrors) {
             operations.entry(settings.name.clone()).or_default().add(plan, settings.preview);
         }
     }
-    (Plans { integrations, operations }, errors)
+    let access = access::access(&settings.server, secrets, &mut errors);
+    (Plans { integrations, operations, access }, errors)
 }
 
 /// How attempts are logged.

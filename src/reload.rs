@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::api::{Live, State};
 use crate::plans::{self, Plans, Secrets};
-use crate::settings::{Advice, Examined, ServerSettings, Settings, SettingsErrors};
+use crate::settings::{Advice, Examined, ServerSettings, Settings, SettingsError, SettingsErrors};
 
 /// Reads the configuration again.
 pub struct Reloader {
@@ -113,6 +113,7 @@ impl Reloader {
         let mut current = self.current.lock().await;
         let read = tokio::task::spawn_blocking(move || read(&dir)).await.map_err(|_| ReloadError::Lost)?;
         let Fresh { settings, plans, log, advice } = read.map_err(ReloadError::Wrong)?;
+        self.keep_keys(&settings.server)?;
         let former: HashMap<String, Arc<IntegrationPlan>> = state
             .mesh()
             .directory()
@@ -150,9 +151,31 @@ impl Reloader {
             durable: true,
         };
         let directory = state.mesh().reconfigure(integrations, log).await;
-        state.swap(Live::new(&settings.server, plans.operations, directory));
+        let access = plans.access.going_on_from(state.live().access());
+        state.swap(Live::new(&settings.server, plans.operations, access, directory));
         *current = settings;
         Ok(report)
+    }
+}
+
+impl Reloader {
+    /// The listeners stay where they are until the next start: one that other machines reach goes on asking for keys.
+    fn keep_keys(&self, now: &ServerSettings) -> Result<(), ReloadError> {
+        let listen = &self.started.listen;
+        let mut errors = SettingsErrors::default();
+        for (key, address, section, keyless) in [
+            ("listen.api", listen.api, "clients", now.clients.is_empty()),
+            ("listen.admin", listen.admin, "operators", now.operators.is_empty()),
+        ] {
+            if keyless && !address.ip().to_canonical().is_loopback() {
+                let message = format!(
+                    "`{key}` is {address} until the next start, and other machines reach it: keep [[{section}]] until \
+                     then"
+                );
+                errors.push(SettingsError::whole("causeway.toml".into(), message));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(ReloadError::Wrong(errors)) }
     }
 }
 
@@ -202,6 +225,9 @@ fn server(before: &ServerSettings, now: &ServerSettings) -> Vec<&'static str> {
         || logs.sample_success.to_bits() != before_logs.sample_success.to_bits();
     let parts = [
         ("region", now.region != before.region),
+        ("listen.trusted_proxies", now.listen.trusted_proxies != before.listen.trusted_proxies),
+        ("clients", now.clients != before.clients),
+        ("operators", now.operators != before.operators),
         ("listen.max_body", now.listen.max_body != before.listen.max_body),
         ("logs", logged),
         ("redact", now.redact != before.redact),

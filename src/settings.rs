@@ -11,7 +11,7 @@
 //! The parts, one file per section, in the order they are read:
 //!
 //! - `files`: finds and reads the files; `reader`: takes a file apart and misses no error;
-//! - `server`: `causeway.toml`, of `listen`, `logs`, `redact`, `defaults`;
+//! - `server`: `causeway.toml`, of `listen`, `access` (clients and operators), `logs`, `redact`, `defaults`;
 //! - `integration`: `integrations/NAME.toml`, of `base_url`, `api_version`, `headers`, `auth`, `tls`, `timeouts`, `retry`,
 //!   `breaker`, `pool`, `limits` (by `glob`), and `endpoint`, of `idempotency`, `classify`, `cost`, `jq`;
 //! - `operation`: `operations/NAME.toml`, whose `calls` must exist;
@@ -19,6 +19,7 @@
 //!
 //! What is right and yet unwise is told apart from what is wrong, as [`Advice`]: it stops nothing.
 
+mod access;
 mod api_version;
 mod auth;
 mod base_url;
@@ -64,6 +65,7 @@ use std::time::Duration;
 
 use causeway_core::name::{IntegrationName, InvalidName, OperationName};
 
+pub use access::{ClientSettings, OperatorSettings, Role};
 pub use api_version::ApiVersion;
 pub use auth::AuthSettings;
 pub use base_url::BaseUrl;
@@ -216,6 +218,7 @@ fn assemble(dir: &Path, sources: &[Source], errors: SettingsErrors) -> Examined 
         found.errors.push(SettingsError::whole(files::integrations_of(dir), message));
     }
     integration::groups_that_disagree(&settings.integrations, &mut found.errors);
+    found.advice.extend(access::advice(&settings.server.clients, &settings.operations));
     found.advice.extend(operation::advice(&settings.operations, &settings.integrations));
     let files: Vec<Arc<str>> = sources.iter().map(|source| Arc::clone(&source.shown)).collect();
     found.errors.sort(&files);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::WeakAddr;
 use causeway_core::integration::{Kept, View};
-use causeway_core::name::{IntegrationName, RunId};
+use causeway_core::name::{ClientName, IntegrationName, RunId};
 use causeway_core::operation::Outcome;
 use causeway_core::time::Now;
 use dashmap::DashMap;
@@ -66,7 +66,26 @@ pub struct Board {
 /// A run, and at which router it is under way.
 struct Entry {
     outcome: Arc<Outcome>,
+    client: Option<ClientName>,
     router: Option<u64>,
+}
+
+/// Who asks for a run.
+#[derive(Clone, Copy, Debug)]
+pub enum Asker<'a> {
+    /// Somebody who may see all of them.
+    Anybody,
+    /// A client, who sees its own.
+    Client(&'a ClientName),
+}
+
+impl Asker<'_> {
+    fn may_see(self, entry: &Entry) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Client(name) => entry.client.as_ref() == Some(name),
+        }
+    }
 }
 
 /// The finished runs on the board, oldest first.
@@ -93,8 +112,9 @@ impl Board {
     }
 
     /// Writes a run down that is under way at this router.
-    pub fn run_changed(&self, outcome: Outcome, router: u64) {
-        self.runs.insert(outcome.id.clone(), Entry { outcome: Arc::new(outcome), router: Some(router) });
+    pub fn run_changed(&self, outcome: Outcome, client: Option<ClientName>, router: u64) {
+        let (id, router) = (outcome.id.clone(), Some(router));
+        self.runs.insert(id, Entry { outcome: Arc::new(outcome), client, router });
     }
 
     /// Says where runs of this router can be cancelled.
@@ -103,8 +123,11 @@ impl Board {
     }
 
     /// Asks for a run to be cancelled; what becomes of that its outcome tells. `None` if there is no such run.
-    pub fn cancel(&self, id: &str) -> Option<Arc<Outcome>> {
-        let (outcome, router) = self.runs.get(id).map(|it| (Arc::clone(&it.outcome), it.router))?;
+    pub fn cancel(&self, id: &str, asker: Asker<'_>) -> Option<Arc<Outcome>> {
+        let (outcome, router) = {
+            let entry = self.runs.get(id).filter(|entry| asker.may_see(entry))?;
+            (Arc::clone(&entry.outcome), entry.router)
+        };
         let router = router.and_then(|index| self.routers.get(&index)?.upgrade());
         if let Some(router) = router
             && router.try_send(Abandon(outcome.id.clone())).is_err()
@@ -115,9 +138,9 @@ impl Board {
     }
 
     /// Writes a run's outcome down, and lets the oldest go where there are too many.
-    pub fn run_finished(&self, outcome: Outcome) {
+    pub fn run_finished(&self, outcome: Outcome, client: Option<ClientName>) {
         let (id, size) = (outcome.id.clone(), outcome.result.bytes().len() + RUN_OVERHEAD);
-        self.runs.insert(id.clone(), Entry { outcome: Arc::new(outcome), router: None });
+        self.runs.insert(id.clone(), Entry { outcome: Arc::new(outcome), client, router: None });
         for old in self.make_room(id, size) {
             self.runs.remove(&old);
         }
@@ -142,8 +165,8 @@ impl Board {
     }
 
     /// A run under way, or one of the last that ended.
-    pub fn run(&self, id: &str) -> Option<Arc<Outcome>> {
-        self.runs.get(id).map(|entry| Arc::clone(&entry.outcome))
+    pub fn run(&self, id: &str, asker: Asker<'_>) -> Option<Arc<Outcome>> {
+        self.runs.get(id).filter(|entry| asker.may_see(entry)).map(|entry| Arc::clone(&entry.outcome))
     }
 }
 
@@ -176,12 +199,14 @@ mod tests {
     #[test]
     fn the_oldest_finished_runs_are_let_go() {
         let board = Board::default();
-        board.run_changed(outcome("run_live".to_owned(), Json::NULL), 0);
+        board.run_changed(outcome("run_live".to_owned(), Json::NULL), None, 0);
         for n in 0..=MAX_FINISHED_RUNS {
-            board.run_finished(outcome(format!("run_{n}"), Json::NULL));
+            board.run_finished(outcome(format!("run_{n}"), Json::NULL), None);
         }
-        assert!(board.run("run_0").is_none());
-        assert!(board.run("run_1").is_some() && board.run("run_live").is_some());
+        assert!(board.run("run_0", Asker::Anybody).is_none());
+        assert!(
+            board.run("run_1", Asker::Anybody).is_some() && board.run("run_live", Asker::Anybody).is_some()
+        );
         assert_eq!(board.runs.len(), MAX_FINISHED_RUNS + 1);
     }
 
@@ -190,9 +215,9 @@ mod tests {
         let board = Board::default();
         let large = Json::parse(Bytes::from(format!("\"{}\"", "x".repeat(4 << 20)))).unwrap();
         for n in 0..20 {
-            board.run_finished(outcome(format!("run_{n}"), large.clone()));
+            board.run_finished(outcome(format!("run_{n}"), large.clone()), None);
         }
         assert!(board.runs.len() < 17, "{}", board.runs.len());
-        assert!(board.run("run_19").is_some());
+        assert!(board.run("run_19", Asker::Anybody).is_some());
     }
 }

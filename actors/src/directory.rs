@@ -240,13 +240,14 @@ impl Place {
         self.set_mode(ModeChange::trip(reason, lasting)).await
     }
 
-    /// Puts the breaker back to automatic and closed, and returns when it has taken effect.
+    /// Puts the breaker back to automatic and closed, and returns when it has taken effect. `by` is the operator, where
+    /// it is known.
     ///
     /// # Errors
     /// [`Unreachable`] when the actor did not take the command.
-    pub async fn reset(&self, reason: Option<String>) -> Result<(), Unreachable> {
+    pub async fn reset(&self, reason: Option<String>, by: Option<String>) -> Result<(), Unreachable> {
         let (done, when_done) = oneshot::channel();
-        self.send(Reset { reason, done }).map_err(|_| Unreachable)?;
+        self.send(Reset { reason, by, done }).map_err(|_| Unreachable)?;
         when_done.await.map_err(|_| Unreachable)
     }
 }

@@ -35,7 +35,7 @@ mod flight;
 mod messages;
 
 pub use crate::meters::announce;
-pub use messages::{Abandon, Answer, Dispatch, Standing};
+pub use messages::{Abandon, Answer, Dispatch, RunPermit, Standing};
 
 use flight::{Flight, OpenCall};
 use messages::{News, StepNews};
@@ -100,7 +100,7 @@ impl Router {
             return;
         }
         if flight.is_kept && !flight.recorded {
-            self.shared.board.run_changed(flight.run.so_far(), self.index);
+            self.shared.board.run_changed(flight.run.so_far(), flight.client.clone(), self.index);
         }
         self.runs.insert(flight.run.id().clone(), flight);
     }
@@ -173,7 +173,7 @@ impl Router {
         let may_have_acted =
             flight.run.plan().may_act() && (outcome.status == RunStatus::Unknown || outcome.was_attempted());
         if may_have_acted || flight.run.is_promised() {
-            self.shared.board.run_finished(outcome.clone());
+            self.shared.board.run_finished(outcome.clone(), flight.client.clone());
         } else if flight.is_kept {
             self.shared.board.run_came_to_nothing(&outcome.id);
         }
@@ -282,6 +282,7 @@ impl Handler<Dispatch> for Router {
             wait,
             priority,
             permit,
+            client,
             reply,
         } = message;
         let meters =
@@ -293,7 +294,7 @@ impl Handler<Dispatch> for Router {
         match guard::caught(|| Run::begin(begin, now)) {
             Ok(run) => {
                 let context = Arc::new(RunContext::of(&run, trace));
-                let flight = Flight::new(run, directory, context, priority, is_kept, reply, permit);
+                let flight = Flight::new(run, directory, context, priority, is_kept, reply, client, permit);
                 self.drive(ctx, flight, |_, _| {});
             }
             // Nothing was sent: the caller learns of it by its reply being dropped.

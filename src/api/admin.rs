@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{self, Health};
 use super::problem::{Code, Problem, printable};
-use super::{State, body};
+use super::{State, access, body};
 use crate::settings::duration;
 
 /// The largest body of a command, in bytes.
@@ -134,7 +134,9 @@ pub(super) async fn trip(
     let command: TripCommand = command(&request, payload).await?;
     let reason = reason(command.reason)?;
     let lasting = command.lasting.map(|text| lasting(&text)).transpose()?;
-    place.trip(reason, lasting).await.map_err(|error| unreachable(&error))?;
+    let by = By::Operator(access::operator(&request));
+    let change = ModeChange { by, ..ModeChange::trip(reason, lasting) };
+    place.set_mode(change).await.map_err(|error| unreachable(&error))?;
     answer(&state, place)
 }
 
@@ -162,7 +164,8 @@ pub(super) async fn set_mode(
         let detail = "`for` is of the manual modes: leave it out, \"auto\" lasts until another mode is set";
         return Err(Problem::new(Code::MalformedRequest, detail));
     }
-    let change = ModeChange { mode, reason, by: By::Operator(None), lasting };
+    let by = By::Operator(access::operator(&request));
+    let change = ModeChange { mode, reason, by, lasting };
     place.set_mode(change).await.map_err(|error| unreachable(&error))?;
     answer(&state, &place)
 }
@@ -189,7 +192,7 @@ pub(super) async fn reset(
     let place = &*find(&state, &name)?;
     let command: ResetCommand = command(&request, payload).await?;
     let reason = command.reason.map(reason).transpose()?;
-    place.reset(reason).await.map_err(|error| unreachable(&error))?;
+    place.reset(reason, access::operator(&request)).await.map_err(|error| unreachable(&error))?;
     answer(&state, place)
 }
 

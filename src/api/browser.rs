@@ -1,32 +1,25 @@
 //! Keeps web pages out.
 //!
-//! The listeners accept loopback addresses only and ask for no key, so a browser on the same machine could reach them
+//! Where no key is asked for, a listener accepts loopback addresses only, so a browser on the same machine could reach them
 //! on behalf of any page it shows, by a cross-site request or by a host name that has been rebound to 127.0.0.1. So
 //! the host that is asked for must be a loopback one; and a request that says where it comes from (`Origin`,
 //! `Sec-Fetch-Site`), as browsers do, is answered only if that is this very server.
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{self, HeaderName};
-use actix_web::middleware::Next;
 
-use super::context;
 use super::problem::{Code, Problem};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The middleware.
-pub(super) async fn keep_out(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    if !is_our_own(&request) {
-        let detail = "the request asks for a host that is not a loopback address, or comes from a web page of another \
-                      origin; call from a program on this machine, under 127.0.0.1 or localhost";
-        let id = context::correlation_id(request.request());
-        return Err(Problem::new(Code::ForeignOrigin, detail).correlated(id.as_str()).into());
+/// Refuses what a web page has sent, or has had sent.
+pub(super) fn keep_out(request: &ServiceRequest) -> Result<(), Problem> {
+    if is_our_own(request) {
+        return Ok(());
     }
-    next.call(request).await
+    let detail = "the request asks for a host that is not a loopback address, or comes from a web page of another \
+                  origin; call from a program on this machine, under 127.0.0.1 or localhost";
+    Err(Problem::new(Code::ForeignOrigin, detail))
 }
 
 fn is_our_own(request: &ServiceRequest) -> bool {

@@ -7,14 +7,14 @@ use actix::Addr;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use causeway_actors::router::{Abandon, Answer, Dispatch, Router, Standing};
+use causeway_actors::router::{Abandon, Answer, Dispatch, Router, RunPermit, Standing};
 use causeway_core::name::RunId;
 use causeway_core::operation::{Plan, RunStatus};
 use causeway_core::priority::Priority;
 use tokio::sync::oneshot;
 
 use super::problem::{Code, Problem, printable};
-use super::{Live, State, body, context, runs};
+use super::{Live, State, access, body, context, runs};
 
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -31,7 +31,7 @@ const NOT_YET: [(HeaderName, &str); 3] = [
 ];
 
 /// How long a caller is told to wait when the server has no room or is stopping.
-const COME_BACK: Duration = Duration::from_secs(1);
+pub(super) const COME_BACK: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(
     request: HttpRequest,
@@ -64,6 +64,8 @@ async fn dispatch(
     router: &Addr<Router>,
     correlation_id: &causeway_core::name::CorrelationId,
 ) -> Result<Answer, Problem> {
+    let (operation, _) = name.split_once('@').unwrap_or((name, ""));
+    let (client, place) = access::admit(request, state, operation)?;
     let live = state.live();
     let (plan, directory, max_body) =
         (Arc::clone(find(name, &live)?), Arc::clone(live.directory()), live.max_body());
@@ -92,7 +94,8 @@ async fn dispatch(
         budget,
         wait,
         priority,
-        permit,
+        permit: RunPermit::new(permit, place),
+        client,
         reply,
     };
     router.try_send(message).map_err(|_| overloaded("the router has no room"))?;

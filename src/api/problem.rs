@@ -30,6 +30,14 @@ pub enum Code {
     MalformedRequest,
     /// A web page of another origin asks.
     ForeignOrigin,
+    /// There is no key, or a wrong one.
+    Unauthenticated,
+    /// The key does not allow it.
+    Forbidden,
+    /// Too many wrong keys have come from there.
+    LockedOut,
+    /// The client calls too often, or has too much under way.
+    TooManyRequests,
     /// There is no such page.
     NotFound,
     /// There is no such operation, or not in this version.
@@ -82,7 +90,8 @@ impl Code {
     const fn status(self) -> StatusCode {
         match self {
             Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::ForeignOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::UnknownOperation | Self::UnknownRun | Self::UnknownIntegration => {
                 StatusCode::NOT_FOUND
             }
@@ -91,7 +100,9 @@ impl Code {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::ProviderRefused | Self::WrongConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited | Self::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::Throttled | Self::LockedOut | Self::TooManyRequests => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::ProviderFailed | Self::InvalidResponse | Self::Credential => StatusCode::BAD_GATEWAY,
@@ -106,6 +117,10 @@ impl Code {
         match self {
             Self::MalformedRequest => "The request is malformed",
             Self::ForeignOrigin => "Web pages may not call this API",
+            Self::Unauthenticated => "A key is needed",
+            Self::Forbidden => "The key does not allow this",
+            Self::LockedOut => "Too many wrong keys",
+            Self::TooManyRequests => "The client calls too much",
             Self::NotFound => "There is nothing here",
             Self::UnknownOperation => "There is no such operation",
             Self::UnknownRun => "There is no such run",
@@ -136,6 +151,8 @@ impl Code {
     const fn retryable(self) -> bool {
         match self {
             Self::RequestTimeout
+            | Self::LockedOut
+            | Self::TooManyRequests
             | Self::Cancelled
             | Self::RateLimited
             | Self::Throttled
@@ -146,6 +163,8 @@ impl Code {
             | Self::DeadlineExceeded => true,
             Self::MalformedRequest
             | Self::ForeignOrigin
+            | Self::Unauthenticated
+            | Self::Forbidden
             | Self::NotFound
             | Self::UnknownOperation
             | Self::UnknownRun
@@ -329,6 +348,9 @@ impl ResponseError for Problem {
         response.content_type(MEDIA_TYPE);
         if let Some(wait) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, whole_seconds(wait)));
+        }
+        if self.code == Code::Unauthenticated {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"causeway\""));
         }
         if let Some(correlation_id) = &self.correlation_id {
             response.insert_header((context::CORRELATION_ID, correlation_id.as_str()));

@@ -13,7 +13,7 @@ use causeway_core::operation::Outcome;
 use serde::Serialize;
 
 use super::problem::{Code, Problem, printable};
-use super::{State, context};
+use super::{State, access, context};
 
 #[derive(Serialize)]
 struct Found<'a> {
@@ -28,7 +28,8 @@ pub(super) async fn show(
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let outcome = found(state.mesh().board().run(&id), &request, &id)?;
+    let client = access::client(&request);
+    let outcome = found(state.mesh().board().run(&id, access::asker(client.as_ref())), &request, &id)?;
     Ok(told(&outcome))
 }
 
@@ -38,7 +39,8 @@ pub(super) async fn cancel(
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let outcome = found(state.mesh().board().cancel(&id), &request, &id)?;
+    let client = access::client(&request);
+    let outcome = found(state.mesh().board().cancel(&id, access::asker(client.as_ref())), &request, &id)?;
     Ok(if outcome.status.is_final() { told(&outcome) } else { goes_on(&outcome) })
 }
 

@@ -1,18 +1,23 @@
 //! What the handlers share.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use actix_web::http::header::HeaderMap;
 use arc_swap::{ArcSwap, Guard};
 use causeway_actors::clock::Clock;
 use causeway_actors::directory::Directory;
 use causeway_actors::mesh::Mesh;
 use causeway_actors::router;
 use causeway_core::name::OperationName;
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::access;
+use crate::access::{Access, Lockout};
 use crate::plans::Versions;
 use crate::reload::{ReloadError, Reloader, Report};
 use crate::settings::ServerSettings;
@@ -26,6 +31,7 @@ pub struct State {
     runs: Arc<Semaphore>,
     max_runs: u32,
     refusing: AtomicBool,
+    lockout: Lockout,
     reloader: Reloader,
 }
 
@@ -34,6 +40,8 @@ pub struct Live {
     region: String,
     max_body: usize,
     operations: HashMap<OperationName, Versions>,
+    access: Access,
+    trusted_proxies: Vec<IpNet>,
     directory: Arc<Directory>,
 }
 
@@ -42,11 +50,25 @@ impl Live {
     pub(crate) fn new(
         settings: &ServerSettings,
         operations: HashMap<OperationName, Versions>,
+        access: Access,
         directory: Arc<Directory>,
     ) -> Self {
         operations.values().flat_map(Versions::all).for_each(|plan| router::announce(plan));
         let (region, max_body) = (settings.region.clone(), settings.listen.max_body);
-        Self { region, max_body, operations, directory }
+        let trusted_proxies = settings.listen.trusted_proxies.clone();
+        Self { region, max_body, operations, access, trusted_proxies, directory }
+    }
+
+    /// Who may call, and who may operate.
+    pub const fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// Where a request comes from.
+    pub fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let trusted =
+            |hop: IpAddr| self.trusted_proxies.iter().any(|network| network.contains(&hop.to_canonical()));
+        access::origin(peer, headers, trusted)
     }
 
     /// Where this server runs, as its settings say.
@@ -88,6 +110,7 @@ impl State {
             runs: Arc::new(Semaphore::new(max_runs as usize)),
             max_runs,
             refusing: AtomicBool::new(false),
+            lockout: Lockout::default(),
             reloader,
         }
     }
@@ -123,6 +146,11 @@ impl State {
     /// Reads time.
     pub const fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// Who has sent wrong keys.
+    pub const fn lockout(&self) -> &Lockout {
+        &self.lockout
     }
 
     /// The metrics registry, where there is one.

@@ -1,4 +1,5 @@
 //! `causeway breaker trip|reset|mode INTEGRATION`: opens a breaker by hand, puts it back, or sets another mode.
+//! Where the server asks for a key, it is read from `CAUSEWAY_OPERATOR_KEY`.
 
 use std::time::Duration;
 
@@ -71,7 +72,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         }
     };
     let path = format!("/admin/v1/integrations/{integration}/breaker/{action}");
-    let answer = client::send(Method::POST, &args.admin_url, &path, body.to_string(), &[], PATIENCE)?;
+    let key = client::Key::of_operator();
+    let answer = client::send(Method::POST, &args.admin_url, &path, body.to_string(), &[], &key, PATIENCE)?;
     let document: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     if !answer.status.is_success() {
         let detail = document["detail"].as_str().unwrap_or(&answer.body);

@@ -1,4 +1,5 @@
-//! `causeway call OPERATION JSON`: runs an operation on a server and prints its outcome.
+//! `causeway call OPERATION JSON`: runs an operation on a server and prints its outcome. Where the server asks for a key,
+//! it is read from `CAUSEWAY_CLIENT_KEY`.
 
 use std::io::Read;
 use std::time::Duration;
@@ -39,7 +40,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     headers.extend(args.correlation_id.clone().map(|id| ("X-Correlation-Id", id)));
     let patience = PATIENCE + Duration::from_millis(args.deadline_ms.unwrap_or(0));
     let path = format!("/v1/operations/{}", args.operation);
-    let answer = client::send(Method::POST, &args.url, &path, input, &headers, patience)?;
+    let answer =
+        client::send(Method::POST, &args.url, &path, input, &headers, &client::Key::of_client(), patience)?;
     output::show_json(&answer.body);
     if answer.status.is_success() {
         return Ok(());

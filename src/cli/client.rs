@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpStream;
 
 use super::CommandError;
@@ -20,6 +21,27 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
+/// What a command proves itself with, if the server asks for a key. It is read from the environment, never from an
+/// argument, which every process of the machine could see.
+#[derive(Debug)]
+pub(super) struct Key(Option<SecretString>);
+
+impl Key {
+    /// Of a caller of the business API.
+    pub(super) fn of_client() -> Self {
+        Self::from("CAUSEWAY_CLIENT_KEY")
+    }
+
+    /// Of an operator.
+    pub(super) fn of_operator() -> Self {
+        Self::from("CAUSEWAY_OPERATOR_KEY")
+    }
+
+    fn from(variable: &str) -> Self {
+        Self(std::env::var(variable).ok().filter(|key| !key.is_empty()).map(SecretString::from))
+    }
+}
+
 /// Sends one request and reads the whole answer.
 pub(super) fn send(
     method: Method,
@@ -27,6 +49,7 @@ pub(super) fn send(
     path: &str,
     body: String,
     headers: &[(&str, String)],
+    key: &Key,
     patience: Duration,
 ) -> Result<Answer, CommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -35,14 +58,14 @@ pub(super) fn send(
         .parse()
         .map_err(|error| CommandError::Usage(format!("`{base}` is no URL: {error}")))?;
     if uri.scheme_str() != Some("http") {
-        return Err(CommandError::Usage(format!(
-            "`{base}`: a server is reached by http:// on its own machine"
-        )));
+        return Err(CommandError::Usage(format!("`{base}`: a server is reached by http://")));
     }
+    let mut headers = headers.to_vec();
+    headers.extend(key.0.as_ref().map(|key| ("Authorization", format!("Bearer {}", key.expose_secret()))));
     let failed =
         |what: String| CommandError::Failed(format!("{method} {uri}: {what}; is the server running there?"));
     runtime.block_on(async {
-        let exchange = tokio::time::timeout(patience, exchange(&method, &uri, body, headers));
+        let exchange = tokio::time::timeout(patience, exchange(&method, &uri, body, &headers));
         match exchange.await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(failed(error.to_string())),

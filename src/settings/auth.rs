@@ -130,7 +130,7 @@ fn secret(table: &mut Table<'_>, key: &'static str) -> Option<Placed<SecretRef>>
     table.required(key, "{ env = \"NAME\" }", placed)
 }
 
-fn placed(value: Value<'_>) -> Option<Placed<SecretRef>> {
+pub(super) fn placed(value: Value<'_>) -> Option<Placed<SecretRef>> {
     let at = value.position();
     SecretRef::read(value).map(|value| Placed { value, at })
 }

@@ -31,7 +31,12 @@ fn the_reference_of_integrations_has_the_defaults_of_the_code() {
 fn every_key_that_is_read_is_shown() {
     let [server, integration, _] = schemas();
     for (file, text, schema, repeated) in [
-        ("config/causeway.toml", SERVER, server, &["defaults.limits.learn."][..]),
+        (
+            "config/causeway.toml",
+            SERVER,
+            server,
+            &["defaults.limits.learn.", "clients.key.file", "operators.key.file"][..],
+        ),
         (
             "docs/reference/integration.toml",
             INTEGRATION,

@@ -1,7 +1,8 @@
 //! `causeway.toml`: the server itself.
 
+use super::access::{self, ClientSettings, OperatorSettings};
 use super::defaults::DefaultSettings;
-use super::listen::ListenSettings;
+use super::listen::{Keyed, ListenSettings};
 use super::logs::LogSettings;
 use super::reader::{Table, Value, shown};
 use super::redact::RedactSettings;
@@ -10,8 +11,7 @@ use super::redact::RedactSettings;
 const MAX_REGION: usize = 64;
 
 /// What the contract has and this version does not.
-const NOT_YET: [&str; 8] =
-    ["store", "encryption", "clients", "operators", "secrets", "traces", "subscriptions", "allow_chaos"];
+const NOT_YET: [&str; 6] = ["store", "encryption", "secrets", "traces", "subscriptions", "allow_chaos"];
 
 /// `causeway.toml`. Everything in it has a default, and so has the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,10 @@ pub struct ServerSettings {
     pub region: String,
     /// `[listen]`: addresses and bounds of the server's own HTTP side.
     pub listen: ListenSettings,
+    /// `[[clients]]`: who may call the business API; where there is none, whoever is on this machine.
+    pub clients: Vec<ClientSettings>,
+    /// `[[operators]]`: who may use the admin API; where there is none, whoever is on this machine.
+    pub operators: Vec<OperatorSettings>,
     /// `[logs]`: what is logged, and how.
     pub logs: LogSettings,
     /// `[redact]`: what is masked besides the built-in list.
@@ -33,6 +37,8 @@ impl Default for ServerSettings {
         Self {
             region: "local".to_owned(),
             listen: ListenSettings::default(),
+            clients: Vec::new(),
+            operators: Vec::new(),
             logs: LogSettings::default(),
             redact: RedactSettings::default(),
             defaults: DefaultSettings::default(),
@@ -43,9 +49,14 @@ impl Default for ServerSettings {
 impl ServerSettings {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         table.not_yet(&NOT_YET);
+        let (clients, operators) = (access::clients(table), access::operators(table));
+        // What is wrong with a client is told of it, not of the listener.
+        let keyed = Keyed { api: table.had("clients"), admin: table.had("operators") };
         Self {
             region: table.or("region", "local".to_owned(), region),
-            listen: table.section("listen", ListenSettings::read),
+            listen: table.section("listen", |table| ListenSettings::read(table, keyed)),
+            clients,
+            operators,
             logs: table.section("logs", LogSettings::read),
             redact: table.section("redact", RedactSettings::read),
             defaults: table.section("defaults", DefaultSettings::read),

@@ -23,6 +23,7 @@ const SERVER: &str = r#"region = "eu-west-2"
 [listen]
 api = "127.0.0.1:9080"
 admin = "[::1]:9081"
+trusted_proxies = ["10.0.0.0/8", "192.0.2.1"]
 max_body = "2MiB"
 head_timeout = "5s"
 max_in_flight = 100
@@ -40,6 +41,18 @@ sample_success = 0.5
 fields = ["passport"]
 headers = ["X-Internal"]
 patterns = ['EMP-\d+']
+
+[[clients]]
+name = "checkout"
+key = { env = "CHECKOUT_KEY" }
+operations = ["payments.*"]
+max_in_flight = 200
+rate = "500/m"
+
+[[operators]]
+name = "oncall"
+key = { file = "keys/oncall" }
+role = "operator"
 "#;
 
 const STRIPE: &str = r#"title = "Stripe"
@@ -163,6 +176,7 @@ fn every_key_of_the_server_is_taken() {
     assert_eq!(
         server.listen,
         ListenSettings {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "192.0.2.1/32".parse().unwrap()],
             api: "127.0.0.1:9080".parse().unwrap(),
             admin: "[::1]:9081".parse().unwrap(),
             max_body: 2 << 20,
@@ -182,6 +196,17 @@ fn every_key_of_the_server_is_taken() {
             sample_success: 0.5,
         }
     );
+    let [client] = &server.clients[..] else { panic!("{:?}", server.clients) };
+    assert_eq!(
+        (client.name.as_str(), &client.key.value),
+        ("checkout", &SecretRef::Env("CHECKOUT_KEY".to_owned()))
+    );
+    assert!(client.may_run("payments.charge") && !client.may_run("crm.update"));
+    assert_eq!(client.max_in_flight, Some(200));
+    let rate = client.rate.clone().map(|rate| (rate.requests, rate.per, rate.burst));
+    assert_eq!(rate, Some((500, seconds(60), 500)));
+    let [operator] = &server.operators[..] else { panic!("{:?}", server.operators) };
+    assert_eq!((operator.name.as_str(), operator.role), ("oncall", Role::Operator));
     assert_eq!(server.redact.fields, ["passport"]);
     assert_eq!(server.redact.headers, [HeaderName::from_static("x-internal")]);
     assert_eq!(server.redact.patterns, [Pattern::new(r"EMP-\d+").unwrap()]);
@@ -605,7 +630,9 @@ fn what_is_wrong_with_the_server_is_told() {
             ),
             (
                 "[stores]\nurl = \"x\"",
-                &["1:2: unknown key `stores`; known here: `region`, `listen`, `logs`, `redact`, `defaults`"],
+                &[
+                    "1:2: unknown key `stores`; known here: `clients`, `operators`, `region`, `listen`, `logs`, `redact`, `defaults`",
+                ],
             ),
             ("listen = 1", &["1:10: `listen`: an integer cannot stand here; write a table"]),
             (
@@ -615,15 +642,15 @@ fn what_is_wrong_with_the_server_is_told() {
             (
                 "[listen]\napi = \"0.0.0.0:8080\"",
                 &[
-                    "2:7: `listen.api`: 0.0.0.0:8080 can be reached from other machines, and there are no client keys \
-                   yet to say who may call; write a loopback address, \"127.0.0.1:8080\" or \"[::1]:8080\"",
+                    "2:7: `listen.api`: 0.0.0.0:8080 can be reached from other machines, and no [[clients]] says \
+                   who may call; add one, or write a loopback address, \"127.0.0.1:8080\" or \"[::1]:8080\"",
                 ],
             ),
             (
                 "[listen]\nadmin = \"[2001:db8::1]:80\"",
                 &[
-                    "2:9: `listen.admin`: [2001:db8::1]:80 can be reached from other machines, and there are no client \
-                   keys yet to say who may call; write a loopback address, \"127.0.0.1:80\" or \"[::1]:80\"",
+                    "2:9: `listen.admin`: [2001:db8::1]:80 can be reached from other machines, and no [[operators]] says \
+                   who may operate it; add one, or write a loopback address, \"127.0.0.1:80\" or \"[::1]:80\"",
                 ],
             ),
             (

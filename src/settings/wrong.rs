@@ -43,7 +43,34 @@ const OF_THE_SERVER: &[Mistake] = &[
     ),
     server("region = \"a\"\nregion = \"b\"", "2:1: this is not TOML: duplicate key"),
     server("store = { url = \"sqlite://x\" }", "1:1: `store` is not available in this version; remove it"),
-    server("[[clients]]\nname = \"a\"", "1:3: `clients` is not available in this version; remove it"),
+    server(
+        "[[clients]]\nname = \"a\"",
+        "1:1: `clients[0].key` is missing; write for example key = { env = \"CHECKOUT_KEY\" }",
+    ),
+    server(
+        "[[clients]]\nname = \"a\"\nkey = \"sk_live_hunter2\"",
+        "3:7: `clients[0].key`: a secret must not stand in the configuration; write a reference, { env = \"NAME\" } or { file = \"/run/secrets/name\" }",
+    ),
+    server(
+        "[[clients]]\nname = \"a\"\nkey = { env = \"K\" }\nrate = \"5 per second\"",
+        "4:8: `clients[0].rate`: \"5 per second\" is not a rate; write a whole number from 1 to 1000000 and one of /s, /m, /h, such as \"500/s\"",
+    ),
+    server(
+        "[[clients]]\nname = \"a\"\nkey = { env = \"K\" }\noperations = [\"Pay!\"]",
+        "4:15: `clients[0].operations[0]`: \"Pay!\" is no pattern of operations; write an operation's name, in which `*` stands for any characters, such as \"payments.*\"",
+    ),
+    server(
+        "[[operators]]\nname = \"a\"\nkey = { env = \"K\" }\nrole = \"root\"",
+        "4:8: `operators[0].role`: \"root\" is not available; write \"viewer\" or \"operator\" or \"admin\"",
+    ),
+    server(
+        "[[operators]]\nname = \"a\"\nkey = { env = \"K\" }\n[[operators]]\nname = \"a\"\nkey = { env = \"L\" }",
+        "5:8: `operators[1].name`: \"a\" is there already; give each its own name",
+    ),
+    server(
+        "[listen]\ntrusted_proxies = [\"proxy\"]",
+        "2:20: `listen.trusted_proxies[0]`: \"proxy\" is not a network; write an address and a prefix, such as \"10.0.0.0/8\"",
+    ),
     server("[secrets.vault]\naddress = \"x\"", "1:2: `secrets` is not available in this version; remove it"),
     server(
         "[listen]\nhooks = \"127.0.0.1:1\"",

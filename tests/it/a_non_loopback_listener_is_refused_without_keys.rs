@@ -18,6 +18,10 @@ fn by_the_settings() {
             let error = errors.to_string();
             assert!(error.starts_with("causeway.toml:2:"), "{error}");
             assert!(error.contains("can be reached from other machines"), "{error}");
+            let section = if listener == "api" { "clients" } else { "operators" };
+            assert!(error.contains(&format!("no [[{section}]] says")), "{error}");
+            let keyed = format!("{text}\n[[{section}]]\nname = \"a\"\nkey = {{ env = \"A_KEY\" }}\n");
+            Settings::from_texts(&[("causeway.toml", &keyed), integration]).expect("it asks for keys");
         }
     }
 }

@@ -123,6 +123,15 @@ name!(
     GroupName, dots: false
 );
 
+name!(
+    /// The name of a business service that calls (`checkout`).
+    ClientName, dots: false
+);
+name!(
+    /// The name of a person or machine that operates the server (`oncall`).
+    OperatorName, dots: false
+);
+
 impl OperationName {
     /// What an integration's own calls go by in logs.
     pub fn probe() -> Self {

@@ -105,8 +105,9 @@ impl Handler<Reset> for IntegrationActor {
     type Result = ();
 
     fn handle(&mut self, message: Reset, ctx: &mut Self::Context) {
-        let Reset { reason, done } = message;
-        tracing::warn!(integration = self.parts.plan.name.as_str(), reason, "an operator resets the breaker");
+        let Reset { reason, by, done } = message;
+        let integration = self.parts.plan.name.as_str();
+        tracing::warn!(integration, reason, by, "an operator resets the breaker");
         self.restarts.forgive();
         self.meters.quarantined(false);
         self.turn(ctx, |actor, now| {

@@ -71,6 +71,8 @@ pub struct SetMode {
 pub struct Reset {
     /// Why, for the log.
     pub reason: Option<String>,
+    /// The operator, where it is known.
+    pub by: Option<String>,
     /// Told when it has taken effect.
     pub done: oneshot::Sender<()>,
 }

@@ -6,13 +6,14 @@ use actix::dev::SendError;
 use causeway_core::classify::Safety;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId};
+use causeway_core::name::ClientName;
 use causeway_core::operation::{CallPlan, Outcome, Run};
 use causeway_core::priority::Priority;
 use causeway_core::time::{Mono, Now};
 use smallvec::SmallVec;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
-use super::messages::{Answer, News, Standing};
+use super::messages::{Answer, News, RunPermit, Standing};
 use crate::directory::{Directory, Place};
 use crate::integration::{Cancel, StepEnd};
 use crate::plan::RunContext;
@@ -31,7 +32,9 @@ pub(super) struct Flight {
     /// Whether its outcome has been written down.
     pub(super) recorded: bool,
     reply: Option<oneshot::Sender<Answer>>,
-    _permit: OwnedSemaphorePermit,
+    /// Who asked for it.
+    pub(super) client: Option<ClientName>,
+    _permit: RunPermit,
 }
 
 /// A call under way.
@@ -42,6 +45,7 @@ pub(super) struct OpenCall {
 }
 
 impl Flight {
+    #[expect(clippy::too_many_arguments, reason = "made at one place, of all that belongs to a run")]
     pub(super) fn new(
         run: Run,
         directory: Arc<Directory>,
@@ -49,11 +53,24 @@ impl Flight {
         priority: Priority,
         is_kept: bool,
         reply: oneshot::Sender<Answer>,
-        permit: OwnedSemaphorePermit,
+        client: Option<ClientName>,
+        permit: RunPermit,
     ) -> Self {
         let (calls, timer, recorded) = (SmallVec::new(), None, false);
-        let (reply, permit) = (Some(reply), permit);
-        Self { run, directory, context, priority, calls, timer, is_kept, recorded, reply, _permit: permit }
+        let reply = Some(reply);
+        Self {
+            run,
+            directory,
+            context,
+            priority,
+            calls,
+            timer,
+            is_kept,
+            recorded,
+            reply,
+            client,
+            _permit: permit,
+        }
     }
 
     /// Tells the run what has become of a call.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix::Message;
 use causeway_core::integration::CallId;
 use causeway_core::json::Json;
-use causeway_core::name::{CorrelationId, RunId};
+use causeway_core::name::{ClientName, CorrelationId, RunId};
 use causeway_core::operation::{Outcome, Plan};
 use causeway_core::priority::Priority;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -37,10 +37,26 @@ pub struct Dispatch {
     pub wait: Option<Duration>,
     /// How urgent it is, where the caller says so; otherwise as its plan says.
     pub priority: Option<Priority>,
-    /// The place among all runs that it takes up, until it is over.
-    pub permit: OwnedSemaphorePermit,
+    /// The places that it takes up, until it is over.
+    pub permit: RunPermit,
+    /// Who asked for it, where callers are known by name: it is nobody else's.
+    pub client: Option<ClientName>,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
+}
+
+/// The places that a run takes up, until it is over.
+#[derive(Debug)]
+pub struct RunPermit {
+    _of_server: OwnedSemaphorePermit,
+    _of_client: Option<OwnedSemaphorePermit>,
+}
+
+impl RunPermit {
+    /// A place among all runs, and one among its client's, where these are bounded.
+    pub const fn new(of_server: OwnedSemaphorePermit, of_client: Option<OwnedSemaphorePermit>) -> Self {
+        Self { _of_server: of_server, _of_client: of_client }
+    }
 }
 
 /// What a caller is told.

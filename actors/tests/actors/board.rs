@@ -94,7 +94,7 @@ fn a_change_of_the_breaker_is_told_at_once() {
                 assert_eq!(world.snapshot().view.state, State::Open);
                 assert_eq!(gauges.of("causeway_breaker_state", "open"), 1.0);
                 assert_eq!(gauges.of("causeway_breaker_state", "closed"), 0.0);
-                world.place().reset(None).await.unwrap();
+                world.place().reset(None, None).await.unwrap();
                 assert_eq!(world.snapshot().view.state, State::Closed);
                 assert_eq!(gauges.of("causeway_breaker_state", "closed"), 1.0);
             },

@@ -103,7 +103,7 @@ fn a_probe_that_hangs_counts_against_the_provider_and_is_alone() {
             assert_eq!(probes(world), expected);
             let view = &world.snapshot().view;
             assert_eq!((view.state, view.openings), (State::Open, 3));
-            world.place().reset(None).await.unwrap();
+            world.place().reset(None, None).await.unwrap();
         },
     );
 }
@@ -121,7 +121,7 @@ fn a_wait_for_the_pool_takes_nothing_from_a_probes_own_time() {
         assert_eq!(flying.outcome().await.status, RunStatus::Succeeded);
         world.pass(millis(10_000)).await;
         assert_eq!(world.snapshot().view.state, State::Open, "it has timed out, and was not cut");
-        world.place().reset(None).await.unwrap();
+        world.place().reset(None, None).await.unwrap();
     });
 }
 
@@ -170,7 +170,7 @@ fn a_quarantined_integration_does_not_probe() {
             let before = probes(world).len();
             world.pass(LONG).await;
             assert_eq!(probes(world).len(), before);
-            world.place().reset(None).await.unwrap();
+            world.place().reset(None, None).await.unwrap();
         },
     );
 }

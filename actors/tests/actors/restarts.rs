@@ -86,7 +86,7 @@ fn restarts_back_off_and_quarantine_lasts_until_a_reset() {
             world.now().await;
             assert_eq!(world.snapshot().condition, Condition::Quarantined, "another panic is no way out");
 
-            world.place().reset(None).await.unwrap();
+            world.place().reset(None, None).await.unwrap();
             assert_eq!(world.snapshot().condition, Condition::Running);
             assert_eq!(world.dispatch(To::Safe, LONG).outcome().await.status, RunStatus::Succeeded);
             world.panic();
@@ -225,7 +225,7 @@ fn a_dead_actors_successor_keeps_what_a_person_has_decided() {
             assert_eq!(failure.class, ErrorClass::BreakerOpen);
             assert_eq!(world.snapshot().view.state, State::ForcedOpen);
 
-            world.place().reset(None).await.unwrap();
+            world.place().reset(None, None).await.unwrap();
             (0..5).for_each(|_| world.panic());
             world.kill();
             world.now().await;

@@ -193,7 +193,7 @@ impl Life<'_> {
     }
 
     async fn reset(&mut self) {
-        while self.world.place().reset(None).await.is_err() {}
+        while self.world.place().reset(None, None).await.is_err() {}
         self.unforce(self.world.clock.mono());
     }
 

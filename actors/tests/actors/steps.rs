@@ -238,7 +238,7 @@ fn an_alternate_serves_where_the_first_is_open() {
                 (RunStatus::Succeeded, true, Some(ServedBy::Alternate))
             );
             assert_eq!(outcome.steps[0].integration.as_str(), "neighbour");
-            world.place().reset(None).await.unwrap();
+            world.place().reset(None, None).await.unwrap();
         },
     );
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use actix::Addr;
 use bytes::Bytes;
-use causeway_actors::board::Snapshot;
+use causeway_actors::board::{Asker, Snapshot};
 use causeway_actors::clock::Clock;
 use causeway_actors::directory::{Directory, Place};
 use causeway_actors::fakes::{Script, ScriptedTransport, Seen};
@@ -18,7 +18,7 @@ use causeway_actors::integration::{DieNow, Execute, PanicNow, StepReply};
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::{IntegrationPlan, LogPlan, RunContext, StepCall, TraceContext};
 use causeway_actors::ports::WireRequest;
-use causeway_actors::router::{Abandon, Answer, Dispatch, Router, Standing};
+use causeway_actors::router::{Abandon, Answer, Dispatch, Router, RunPermit, Standing};
 use causeway_core::failure::Failure;
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
@@ -182,7 +182,8 @@ impl World {
             budget: Some(budget),
             wait,
             priority: None,
-            permit: Arc::clone(&self.runs).try_acquire_owned().unwrap(),
+            permit: RunPermit::new(Arc::clone(&self.runs).try_acquire_owned().unwrap(), None),
+            client: None,
             reply,
         };
         assert!(router.try_send(message).is_ok(), "the router has room");
@@ -200,7 +201,7 @@ impl World {
 
     /// Somebody wants a run cancelled.
     pub(crate) fn cancel(&self, id: &RunId) -> Option<Arc<Outcome>> {
-        self.mesh.board().cancel(id.as_str())
+        self.mesh.board().cancel(id.as_str(), Asker::Anybody)
     }
 
     /// Where integrations are reached now.
@@ -278,7 +279,7 @@ impl World {
 
     /// A run, as it can be looked up.
     pub(crate) fn look_up(&self, id: &RunId) -> Option<Arc<Outcome>> {
-        self.mesh.board().run(id.as_str())
+        self.mesh.board().run(id.as_str(), Asker::Anybody)
     }
 
     /// The requests of a run, in order.

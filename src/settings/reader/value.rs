@@ -44,6 +44,11 @@ impl<'d> Value<'d> {
         None
     }
 
+    /// Records that the value is right and yet to be advised against.
+    pub(in crate::settings) fn advise(&self, message: &str) {
+        self.document.unwise(self.offset, format!("`{}`: {message}", self.path));
+    }
+
     /// Records that the value is of another type than `expected`. The value itself is not repeated: it may be secret.
     pub(in crate::settings) fn wrong_type<T>(&self, expected: &str) -> Option<T> {
         self.tell_type(expected);
