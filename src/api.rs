@@ -1,9 +1,10 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
-//! - `operations`: runs operations; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
+//! - `operations`: runs operations; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
 //! - `admin`: integrations and their breakers; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
-//! - `access`: who may; `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies.
+//! - `access`: who may; `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies;
+//! - `page`: lists, a page at a time.
 //!
 //! Reads come from the board, never from a mailbox; this module never imports the adapters.
 
@@ -11,10 +12,12 @@ mod access;
 mod admin;
 mod body;
 mod browser;
+mod catalogue;
 mod config;
 mod context;
 mod health;
 mod operations;
+mod page;
 mod probes;
 pub mod problem;
 mod runs;
@@ -37,6 +40,7 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
         .service(
             web::scope("/v1")
                 .wrap(from_fn(access::clients))
+                .route("/operations", web::get().to(catalogue::list))
                 .route("/operations/{operation}", web::post().to(operations::run))
                 .route("/runs/{id}", web::get().to(runs::show))
                 .route("/runs/{id}/cancel", web::post().to(runs::cancel))

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use causeway_actors::credential::Credential;
 use causeway_actors::plan::{Auth, IntegrationPlan, LogPlan};
-use causeway_core::endpoint::{BodyKind, Cost, Endpoint, InvalidSchema, PathTemplate, ResponseSchema, Rule};
+use causeway_core::endpoint::{BodyKind, Cost, Endpoint, PathTemplate, ResponseSchema, Rule};
 use causeway_core::idempotency::Resend;
 use causeway_core::integration::IntegrationSpec;
 use causeway_core::limits::LimitSpec;
 use causeway_core::mapping::{Kind, Program};
 use causeway_core::name::OperationName;
 use causeway_core::sanitise::{Extra, Sanitiser};
+use causeway_core::schema::InvalidSchema;
 use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,13 +24,14 @@ use crate::access::Access;
 use crate::adapters::{credential, secrets, tls_files};
 use crate::settings::{
     ApiVersion, AuthSettings, BodyFormat, ClassifyRule, CostSettings, EndpointSettings, IdempotencySettings,
-    IntegrationSettings, JqSource, LogBodies, SchemaSettings, Settings, SettingsError, SettingsErrors,
+    IntegrationSettings, JqSource, LogBodies, SchemaSettings, SchemaText, Settings, SettingsError,
+    SettingsErrors,
 };
 
 mod access;
 mod operation;
 
-pub use operation::Versions;
+pub use operation::{Offer, Versions};
 
 /// What the actors and the API are built from.
 #[derive(Debug)]
@@ -75,8 +77,8 @@ fn attempt(settings: &Settings, secrets: Secrets) -> (Plans, SettingsErrors) {
         .collect();
     let mut operations = HashMap::<OperationName, Versions>::new();
     for settings in &settings.operations {
-        if let Some(plan) = operation::plan(settings, &integrations, &mut errors) {
-            operations.entry(settings.name.clone()).or_default().add(plan, settings.preview);
+        if let Some(offer) = operation::offer(settings, &integrations, &mut errors) {
+            operations.entry(settings.name.clone()).or_default().add(offer);
         }
     }
     let access = access::access(&settings.server, secrets, &mut errors);
@@ -228,10 +230,19 @@ fn rule(settings: &ClassifyRule, errors: &mut SettingsErrors) -> Option<Rule> {
 /// Compiles a schema; the outer `None` says that it does not compile, which has been told.
 fn schema(settings: Option<&SchemaSettings>, errors: &mut SettingsErrors) -> Option<Option<ResponseSchema>> {
     let Some(settings) = settings else { return Some(None) };
-    let told = |error: InvalidSchema| {
-        errors.push(SettingsError::at(settings.at.clone(), format!("the schema {}: {error}", settings.file)));
+    let SchemaSettings { schema, mode } = settings;
+    ResponseSchema::compile(&schema.text, *mode)
+        .map_err(|error| unusable(schema, &error, errors))
+        .ok()
+        .map(Some)
+}
+
+fn unusable(schema: &SchemaText, error: &InvalidSchema, errors: &mut SettingsErrors) {
+    let message = match &schema.file {
+        Some(file) => format!("the schema {file}: {error}"),
+        None => error.to_string(),
     };
-    ResponseSchema::compile(&settings.text, settings.mode).map_err(told).ok().map(Some)
+    errors.push(SettingsError::at(schema.at.clone(), message));
 }
 
 /// The headers of every request: ours, then the integration's, then the endpoint's; later ones win.

@@ -85,7 +85,7 @@ pub use listen::ListenSettings;
 pub use logs::{LogBodies, LogFormat, LogSettings};
 pub use operation::{AlternateSettings, FallbackSettings, OperationSettings, StepSettings, UndoSettings};
 pub use redact::RedactSettings;
-pub use response_schema::SchemaSettings;
+pub use response_schema::{SchemaSettings, SchemaText};
 pub use schema::{Schema, schemas};
 pub use secret::SecretRef;
 pub use server::ServerSettings;

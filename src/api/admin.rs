@@ -17,19 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{self, Health};
 use super::problem::{Code, Problem, printable};
-use super::{State, access, body};
+use super::{State, access, body, page};
 use crate::settings::duration;
 
 /// The largest body of a command, in bytes.
 const MAX_COMMAND: usize = 16 << 10;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
-
-#[derive(Serialize)]
-struct Page<T> {
-    items: Vec<T>,
-    next_cursor: Option<String>,
-}
 
 #[derive(Serialize)]
 struct Integration {
@@ -107,9 +101,11 @@ struct Actor {
     generation: u64,
 }
 
-pub(super) async fn list(state: Data<State>) -> HttpResponse {
-    let items = state.mesh().directory().places().filter_map(|place| document(&state, place)).collect();
-    HttpResponse::Ok().json(Page::<Integration> { items, next_cursor: None })
+pub(super) async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let directory = state.mesh().directory();
+    let item = |place: &Arc<Place>| Some((place.name().to_string(), document(&state, place)?));
+    let items: Vec<_> = directory.places().filter_map(item).collect();
+    Ok(HttpResponse::Ok().json(page::of(&request, items)?))
 }
 
 pub(super) async fn show(name: Path<String>, state: Data<State>) -> Result<HttpResponse, Problem> {

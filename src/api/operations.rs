@@ -9,12 +9,13 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use causeway_actors::router::{Abandon, Answer, Dispatch, Router, RunPermit, Standing};
 use causeway_core::name::RunId;
-use causeway_core::operation::{Plan, RunStatus};
+use causeway_core::operation::RunStatus;
 use causeway_core::priority::Priority;
 use tokio::sync::oneshot;
 
 use super::problem::{Code, Problem, printable};
 use super::{Live, State, access, body, context, runs};
+use crate::plans::Offer;
 
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -67,8 +68,8 @@ async fn dispatch(
     let (operation, _) = name.split_once('@').unwrap_or((name, ""));
     let (client, place) = access::admit(request, state, operation)?;
     let live = state.live();
-    let (plan, directory, max_body) =
-        (Arc::clone(find(name, &live)?), Arc::clone(live.directory()), live.max_body());
+    let (Offer { plan, input: schema, .. }, directory, max_body) =
+        (find(name, &live)?.clone(), Arc::clone(live.directory()), live.max_body());
     drop(live);
     for (header, why) in NOT_YET {
         if request.headers().contains_key(&header) {
@@ -77,6 +78,13 @@ async fn dispatch(
     }
     let (budget, wait, priority) = (budget(request)?, patience(request)?, priority(request)?);
     let input = body::json(request, payload, max_body).await?;
+    if let Some(schema) = schema {
+        let violations = schema.violations(&input);
+        if !violations.is_empty() {
+            let detail = format!("the input does not look as `{}` takes it; see `errors`", plan.operation);
+            return Err(Problem::new(Code::InvalidInput, detail).violations(violations));
+        }
+    }
     if state.refusing() {
         let detail = "the server is stopping and takes no new runs; another one may";
         return Err(Problem::new(Code::Draining, detail).retry_after(Some(COME_BACK)));
@@ -111,7 +119,7 @@ async fn dispatch(
     })
 }
 
-fn find<'a>(name: &str, live: &'a Live) -> Result<&'a Arc<Plan>, Problem> {
+fn find<'a>(name: &str, live: &'a Live) -> Result<&'a Offer, Problem> {
     let (operation, version) =
         name.split_once('@').map_or((name, None), |(name, version)| (name, Some(version)));
     let unknown = |detail: String| Problem::new(Code::UnknownOperation, detail);
@@ -125,7 +133,7 @@ fn find<'a>(name: &str, live: &'a Live) -> Result<&'a Arc<Plan>, Problem> {
     };
     found.ok_or_else(|| {
         let known: Vec<String> =
-            versions.all().map(|plan| format!("`{operation}@{}`", plan.version)).collect();
+            versions.all().map(|offer| format!("`{operation}@{}`", offer.plan.version)).collect();
         let known = known.join(", ");
         unknown(match version {
             Some(_) => format!("`{operation}` does not exist in this version; there is {known}"),

@@ -14,6 +14,7 @@ use causeway_actors::plan::whole_seconds;
 use causeway_actors::router::Standing;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::operation::{Outcome, RunStatus};
+use causeway_core::schema::Violation;
 use serde::Serialize;
 
 use super::context;
@@ -22,164 +23,117 @@ use crate::settings::Finding;
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What went wrong, as a closed set: the code is its name in snake case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Code {
+/// Whether the same request may help later, and cannot do harm.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    Retryable,
+    Final,
+}
+
+/// One row a code: its status, its title, and whether it is worth trying again.
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $code:ident: $status:ident, $title:literal, $again:ident;)+) => {
+        /// What went wrong, as a closed set: the code is its name in snake case.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $($(#[$doc])+ $code,)+
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$code,)+];
+
+            /// The status that it is answered with.
+            pub const fn status(self) -> StatusCode {
+                match self {
+                    $(Self::$code => StatusCode::$status,)+
+                }
+            }
+
+            /// What it is, in a few words.
+            pub const fn title(self) -> &'static str {
+                match self {
+                    $(Self::$code => $title,)+
+                }
+            }
+
+            const fn again(self) -> Again {
+                match self {
+                    $(Self::$code => Again::$again,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
     /// The request is not what this API takes.
-    MalformedRequest,
+    MalformedRequest: BAD_REQUEST, "The request is malformed", Final;
     /// A web page of another origin asks.
-    ForeignOrigin,
+    ForeignOrigin: FORBIDDEN, "Web pages may not call this API", Final;
     /// There is no key, or a wrong one.
-    Unauthenticated,
+    Unauthenticated: UNAUTHORIZED, "A key is needed", Final;
     /// The key does not allow it.
-    Forbidden,
+    Forbidden: FORBIDDEN, "The key does not allow this", Final;
     /// Too many wrong keys have come from there.
-    LockedOut,
+    LockedOut: TOO_MANY_REQUESTS, "Too many wrong keys", Retryable;
     /// The client calls too often, or has too much under way.
-    TooManyRequests,
+    TooManyRequests: TOO_MANY_REQUESTS, "The client calls too much", Retryable;
     /// There is no such page.
-    NotFound,
+    NotFound: NOT_FOUND, "There is nothing here", Final;
     /// There is no such operation, or not in this version.
-    UnknownOperation,
+    UnknownOperation: NOT_FOUND, "There is no such operation", Final;
     /// There is no such run, or it is forgotten.
-    UnknownRun,
+    UnknownRun: NOT_FOUND, "There is no such run", Final;
     /// There is no such integration.
-    UnknownIntegration,
+    UnknownIntegration: NOT_FOUND, "There is no such integration", Final;
     /// The body did not come in time.
-    RequestTimeout,
+    RequestTimeout: REQUEST_TIMEOUT, "The request did not come in time", Retryable;
     /// The body is too large.
-    BodyTooLarge,
+    BodyTooLarge: PAYLOAD_TOO_LARGE, "The request body is too large", Final;
     /// The body is not JSON.
-    UnsupportedMediaType,
+    UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "The request body must be JSON", Final;
     /// What the files of the configuration say is wrong.
-    WrongConfiguration,
+    WrongConfiguration: UNPROCESSABLE_ENTITY, "The configuration is wrong", Final;
+    /// The operation's input does not look as its schema says.
+    InvalidInput: UNPROCESSABLE_ENTITY, "The input breaks the operation's schema", Final;
     /// The run was cancelled.
-    Cancelled,
+    Cancelled: CONFLICT, "The run was cancelled", Retryable;
     /// The provider refuses the request.
-    ProviderRefused,
+    ProviderRefused: UNPROCESSABLE_ENTITY, "The provider refuses the request", Final;
     /// The provider asks for patience.
-    RateLimited,
+    RateLimited: TOO_MANY_REQUESTS, "The provider asks for patience", Retryable;
     /// A rate budget has no token in time.
-    Throttled,
+    Throttled: TOO_MANY_REQUESTS, "The rate budget is used up", Retryable;
     /// Our own mapping, configuration or code failed.
-    Internal,
+    Internal: INTERNAL_SERVER_ERROR, "Causeway failed", Final;
     /// It asks for what this version does not have.
-    NotImplemented,
+    NotImplemented: NOT_IMPLEMENTED, "This version cannot do that", Final;
     /// The provider failed.
-    ProviderFailed,
+    ProviderFailed: BAD_GATEWAY, "The provider failed", Retryable;
     /// The provider's answer could not be used.
-    InvalidResponse,
+    InvalidResponse: BAD_GATEWAY, "The provider's answer could not be used", Final;
     /// Credentials or certificates were not accepted.
-    Credential,
+    Credential: BAD_GATEWAY, "Credentials were not accepted", Final;
     /// The breaker refuses calls.
-    BreakerOpen,
+    BreakerOpen: SERVICE_UNAVAILABLE, "The circuit breaker is open", Retryable;
     /// There is no room.
-    Overloaded,
+    Overloaded: SERVICE_UNAVAILABLE, "There is no room for another call", Retryable;
     /// The server is stopping.
-    Draining,
+    Draining: SERVICE_UNAVAILABLE, "The server is stopping", Retryable;
     /// The time was up, and nothing is in doubt.
-    DeadlineExceeded,
+    DeadlineExceeded: GATEWAY_TIMEOUT, "The deadline passed", Retryable;
     /// It is not known whether the provider has acted.
-    OutcomeUnknown,
+    OutcomeUnknown: GATEWAY_TIMEOUT, "It is not known whether the provider has acted", Final;
     /// The time was up, and the run goes on.
-    OutcomePending,
+    OutcomePending: GATEWAY_TIMEOUT, "The deadline passed and the run goes on", Final;
 }
 
 impl Code {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::ForeignOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::UnknownOperation | Self::UnknownRun | Self::UnknownIntegration => {
-                StatusCode::NOT_FOUND
-            }
-            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Cancelled => StatusCode::CONFLICT,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ProviderRefused | Self::WrongConfiguration => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited | Self::Throttled | Self::LockedOut | Self::TooManyRequests => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
-            Self::ProviderFailed | Self::InvalidResponse | Self::Credential => StatusCode::BAD_GATEWAY,
-            Self::BreakerOpen | Self::Overloaded | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
-            Self::DeadlineExceeded | Self::OutcomeUnknown | Self::OutcomePending => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::MalformedRequest => "The request is malformed",
-            Self::ForeignOrigin => "Web pages may not call this API",
-            Self::Unauthenticated => "A key is needed",
-            Self::Forbidden => "The key does not allow this",
-            Self::LockedOut => "Too many wrong keys",
-            Self::TooManyRequests => "The client calls too much",
-            Self::NotFound => "There is nothing here",
-            Self::UnknownOperation => "There is no such operation",
-            Self::UnknownRun => "There is no such run",
-            Self::UnknownIntegration => "There is no such integration",
-            Self::RequestTimeout => "The request did not come in time",
-            Self::BodyTooLarge => "The request body is too large",
-            Self::UnsupportedMediaType => "The request body must be JSON",
-            Self::WrongConfiguration => "The configuration is wrong",
-            Self::Cancelled => "The run was cancelled",
-            Self::ProviderRefused => "The provider refuses the request",
-            Self::RateLimited => "The provider asks for patience",
-            Self::Throttled => "The rate budget is used up",
-            Self::Internal => "Causeway failed",
-            Self::NotImplemented => "This version cannot do that",
-            Self::ProviderFailed => "The provider failed",
-            Self::InvalidResponse => "The provider's answer could not be used",
-            Self::Credential => "Credentials were not accepted",
-            Self::BreakerOpen => "The circuit breaker is open",
-            Self::Overloaded => "There is no room for another call",
-            Self::Draining => "The server is stopping",
-            Self::DeadlineExceeded => "The deadline passed",
-            Self::OutcomeUnknown => "It is not known whether the provider has acted",
-            Self::OutcomePending => "The deadline passed and the run goes on",
-        }
-    }
-
     /// Whether the same request may help later, and cannot do harm.
-    const fn retryable(self) -> bool {
-        match self {
-            Self::RequestTimeout
-            | Self::LockedOut
-            | Self::TooManyRequests
-            | Self::Cancelled
-            | Self::RateLimited
-            | Self::Throttled
-            | Self::ProviderFailed
-            | Self::BreakerOpen
-            | Self::Overloaded
-            | Self::Draining
-            | Self::DeadlineExceeded => true,
-            Self::MalformedRequest
-            | Self::ForeignOrigin
-            | Self::Unauthenticated
-            | Self::Forbidden
-            | Self::NotFound
-            | Self::UnknownOperation
-            | Self::UnknownRun
-            | Self::UnknownIntegration
-            | Self::BodyTooLarge
-            | Self::UnsupportedMediaType
-            | Self::WrongConfiguration
-            | Self::ProviderRefused
-            | Self::Internal
-            | Self::NotImplemented
-            | Self::InvalidResponse
-            | Self::Credential
-            | Self::OutcomeUnknown
-            | Self::OutcomePending => false,
-        }
+    pub fn retryable(self) -> bool {
+        self.again() == Again::Retryable
     }
 
     /// Of a run that failed.
@@ -215,7 +169,22 @@ pub struct Problem {
     retry_after: Option<Duration>,
     correlation_id: Option<String>,
     run: Option<Box<Outcome>>,
-    errors: Vec<Finding>,
+    errors: Errors,
+}
+
+/// Everything that is wrong, one by one.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+enum Errors {
+    None,
+    Findings(Vec<Finding>),
+    Violations(Vec<Violation>),
+}
+
+impl Errors {
+    const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
 }
 
 #[derive(Serialize)]
@@ -229,8 +198,8 @@ struct Document<'a> {
     correlation_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<&'a Outcome>,
-    #[serde(skip_serializing_if = "<[Finding]>::is_empty")]
-    errors: &'a [Finding],
+    #[serde(skip_serializing_if = "Errors::is_none")]
+    errors: &'a Errors,
 }
 
 impl Problem {
@@ -242,7 +211,7 @@ impl Problem {
             retry_after: None,
             correlation_id: None,
             run: None,
-            errors: Vec::new(),
+            errors: Errors::None,
         }
     }
 
@@ -263,7 +232,14 @@ impl Problem {
     /// The same, with everything that is wrong with the configuration.
     #[must_use]
     pub fn findings(mut self, errors: Vec<Finding>) -> Self {
-        self.errors = errors;
+        self.errors = Errors::Findings(errors);
+        self
+    }
+
+    /// The same, with everything that is wrong with the input.
+    #[must_use]
+    pub fn violations(mut self, errors: Vec<Violation>) -> Self {
+        self.errors = Errors::Violations(errors);
         self
     }
 

@@ -53,7 +53,7 @@ impl Live {
         access: Access,
         directory: Arc<Directory>,
     ) -> Self {
-        operations.values().flat_map(Versions::all).for_each(|plan| router::announce(plan));
+        operations.values().flat_map(Versions::all).for_each(|offer| router::announce(&offer.plan));
         let (region, max_body) = (settings.region.clone(), settings.listen.max_body);
         let trusted_proxies = settings.listen.trusted_proxies.clone();
         Self { region, max_body, operations, access, trusted_proxies, directory }
@@ -79,6 +79,11 @@ impl Live {
     /// The largest request body, in bytes.
     pub const fn max_body(&self) -> usize {
         self.max_body
+    }
+
+    /// The operations, in no order.
+    pub fn operations(&self) -> impl Iterator<Item = &Versions> {
+        self.operations.values()
     }
 
     /// An operation's versions.

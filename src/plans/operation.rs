@@ -7,8 +7,9 @@ use causeway_actors::plan::IntegrationPlan;
 use causeway_core::classify::Safety;
 use causeway_core::mapping::Kind;
 use causeway_core::operation::{CallPlan, Fallback, Plan, Provider, StepPlan, Steps, Undo};
+use causeway_core::schema::Schema;
 
-use super::compile;
+use super::{compile, unusable};
 use crate::settings::{
     Call, FallbackSettings, OperationSettings, SettingsError, SettingsErrors, StepSettings, UndoSettings,
 };
@@ -17,36 +18,62 @@ use crate::settings::{
 #[derive(Clone, Debug, Default)]
 pub struct Versions {
     /// By their numbers.
-    plans: Vec<(Arc<Plan>, Preview)>,
+    offers: Vec<Offer>,
 }
 
-/// Whether a version is only for callers that ask for it.
-type Preview = bool;
+/// One version of an operation, as callers are offered it.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// What is done.
+    pub plan: Arc<Plan>,
+    /// Its name for people.
+    pub title: String,
+    /// Whether only callers that ask for this version get it.
+    pub preview: bool,
+    /// What its input looks like; `None`: any JSON.
+    pub input: Option<Schema>,
+}
 
 impl Versions {
-    pub(super) fn add(&mut self, plan: Plan, preview: Preview) {
-        self.plans.push((Arc::new(plan), preview));
-        self.plans.sort_by_key(|(plan, _)| plan.version);
+    pub(super) fn add(&mut self, offer: Offer) {
+        self.offers.push(offer);
+        self.offers.sort_by_key(|offer| offer.plan.version);
     }
 
     /// This version.
-    pub fn version(&self, number: u32) -> Option<&Arc<Plan>> {
-        self.all().find(|plan| plan.version == number)
+    pub fn version(&self, number: u32) -> Option<&Offer> {
+        self.all().find(|offer| offer.plan.version == number)
     }
 
     /// What a caller gets that names none: the highest that is no preview.
-    pub fn current(&self) -> Option<&Arc<Plan>> {
-        self.plans.iter().rev().find(|(_, preview)| !preview).map(|(plan, _)| plan)
+    pub fn current(&self) -> Option<&Offer> {
+        self.offers.iter().rev().find(|offer| !offer.preview)
     }
 
     /// All of them, by their numbers.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Plan>> {
-        self.plans.iter().map(|(plan, _)| plan)
+    pub fn all(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.iter()
     }
 }
 
-/// The plan of one version; `None` if something is wrong with it, which has been told.
-pub(super) fn plan(
+/// One version; `None` if something is wrong with it, which has been told.
+pub(super) fn offer(
+    settings: &OperationSettings,
+    integrations: &[Arc<IntegrationPlan>],
+    errors: &mut SettingsErrors,
+) -> Option<Offer> {
+    let input = match &settings.input_schema {
+        None => Some(None),
+        Some(schema) => {
+            let compiled = Schema::compile(&schema.text);
+            compiled.map_err(|error| unusable(schema, &error, errors)).ok().map(Some)
+        }
+    };
+    let plan = Arc::new(plan(settings, integrations, errors)?);
+    Some(Offer { plan, title: settings.title.clone(), preview: settings.preview, input: input? })
+}
+
+fn plan(
     settings: &OperationSettings,
     integrations: &[Arc<IntegrationPlan>],
     errors: &mut SettingsErrors,

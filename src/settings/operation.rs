@@ -15,6 +15,7 @@ use super::integration::IntegrationSettings;
 use super::jq::JqSource;
 use super::reader::forms::{boolean, choice, duration, integer, title};
 use super::reader::{Table, Value};
+use super::response_schema::SchemaText;
 
 mod graph;
 mod step;
@@ -62,6 +63,8 @@ pub struct OperationSettings {
     pub deadline_at: At,
     /// How urgent a run is whose caller does not say.
     pub priority: Priority,
+    /// What its input looks like; default, any JSON.
+    pub input_schema: Option<SchemaText>,
     /// Makes the run's result of `{ input, run, steps }`.
     pub result: Option<JqSource>,
     /// Its steps: at least one.
@@ -85,6 +88,7 @@ pub(super) fn read(
     let preview = table.or("preview", false, boolean);
     let deadline = table.or("deadline", DEFAULT_DEADLINE, duration(DEADLINE));
     let priority = table.or("priority", Priority::default(), choice(&PRIORITIES));
+    let input_schema = table.optional("input_schema", SchemaText::read);
     let result = table.optional("result", JqSource::read);
     let steps =
         table.required("steps", "[{ name = \"charge\", call = \"stripe.create_charge\" }]", |value| {
@@ -115,6 +119,7 @@ pub(super) fn read(
         deadline,
         deadline_at,
         priority,
+        input_schema,
         result,
         steps,
     })
@@ -128,7 +133,7 @@ fn what_is_not_there_yet(table: &mut Table<'_>) {
     if table.or("journal", false, boolean) {
         table.wrong("journal", "needs the store on disk, which this version does not have; remove the key");
     }
-    table.not_yet(&["idempotency", "input_schema"]);
+    table.not_yet(&["idempotency"]);
 }
 
 fn steps(value: Value<'_>, catalogue: &Catalogue) -> Option<Vec<StepSettings>> {

@@ -1,4 +1,5 @@
-//! `response_schema`: the JSON Schema that a provider's answers are checked against.
+//! JSON Schemas: `response_schema`, which a provider's answers are checked against, and `input_schema`, which an
+//! operation's input is.
 
 use std::fs;
 use std::path::Path;
@@ -15,37 +16,56 @@ const MAX_SCHEMA: u64 = 1 << 20;
 
 const MODES: [(&str, SchemaMode); 2] = [("warn", SchemaMode::Warn), ("enforce", SchemaMode::Enforce)];
 
-/// A schema as its file has it, and where it is asked for, so that what is wrong with it can be told there.
+/// A schema as it is written, and where it is asked for, so that what is wrong with it can be told there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaText {
+    /// The text.
+    pub text: Arc<str>,
+    /// The file, as it is named; `None` where the schema stands in the configuration itself.
+    pub file: Option<String>,
+    /// Where it stands or is named.
+    pub at: Position,
+}
+
+impl SchemaText {
+    /// The path of a file, or the schema itself as a table.
+    pub(super) fn read(value: Value<'_>) -> Option<Self> {
+        if !value.is_table() {
+            return read_file(value);
+        }
+        value.shape(|| serde_json::json!({ "type": "object" }));
+        let text = value.json()?.to_string();
+        Some(Self { text: text.into(), file: None, at: value.position() })
+    }
+}
+
+/// What a provider's answers are checked against.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SchemaSettings {
-    /// The file's text.
-    pub text: Arc<str>,
-    /// The file, as it is written.
-    pub file: String,
+    /// The schema.
+    pub schema: SchemaText,
     /// What a breach means; default `warn`.
     pub mode: SchemaMode,
-    /// Where the file is named.
-    pub at: Position,
 }
 
 impl SchemaSettings {
     pub(super) fn read(value: Value<'_>) -> Option<Self> {
         value.table("{ file = \"schemas/charge.json\", mode = \"warn\" }", |table: &mut Table<'_>| {
             let mode = table.or("mode", SchemaMode::Warn, choice(&MODES));
-            let (text, file, at) = table.required("file", "\"schemas/charge.json\"", read_file)?;
-            Some(Self { text, file, mode, at })
+            let schema = table.required("file", "\"schemas/charge.json\"", read_file)?;
+            Some(Self { schema, mode })
         })
     }
 }
 
 /// A relative path begins at the configuration's directory.
-fn read_file(value: Value<'_>) -> Option<(Arc<str>, String, Position)> {
+fn read_file(value: Value<'_>) -> Option<SchemaText> {
     let file = value.string("the path of a JSON Schema")?;
     if file.is_empty() || file.contains(char::is_control) {
         return value.wrong("this is not the path of a file; write one such as \"schemas/charge.json\"");
     }
     match read_bounded(&value.base().join(file)) {
-        Ok(text) => Some((text.into(), file.to_owned(), value.position())),
+        Ok(text) => Some(SchemaText { text: text.into(), file: Some(file.to_owned()), at: value.position() }),
         Err(error) => {
             value.wrong(&format!("the schema cannot be read: {error}; check the path and its permissions"))
         }

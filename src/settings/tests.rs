@@ -1242,7 +1242,10 @@ fn a_response_schema_is_read_from_its_file() {
     };
     let settings = write("{ file = \"schemas/a.json\" }").unwrap();
     let schema = settings.integrations[0].endpoints[0].response_schema.clone().unwrap();
-    assert_eq!((&*schema.text, schema.mode, schema.at.line), ("{\"type\":\"object\"}", SchemaMode::Warn, 5));
+    assert_eq!(
+        (&*schema.schema.text, schema.mode, schema.schema.at.line),
+        ("{\"type\":\"object\"}", SchemaMode::Warn, 5)
+    );
     for (schema, part) in [
         (
             "{ file = \"schemas/b.json\" }",

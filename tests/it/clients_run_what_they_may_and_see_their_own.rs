@@ -63,6 +63,11 @@ async fn with_its_key_and_not_without() {
     server.api.send(with(CRM, Ask::run("payments.ping", &json!({})))).await.ok();
     server.api.send(with(CRM, Ask::run("crm.nothing", &json!({})))).await.problem(404, "unknown_operation");
     assert_eq!(provider.arrivals().len(), 2);
+
+    let offered = server.api.send(with(SHOP, Ask::get("/v1/operations"))).await.ok();
+    let names: Vec<_> =
+        offered["items"].as_array().expect("a list").iter().map(|item| &item["operation"]).collect();
+    assert_eq!(names, ["payments.charge", "payments.charge_once"]);
 }
 
 #[tokio::test]

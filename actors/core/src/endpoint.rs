@@ -30,7 +30,7 @@ mod schema;
 
 pub use path::{InvalidPath, PathTemplate};
 pub use rule::{Meaning, Rule};
-pub use schema::{Breach, InvalidSchema, ResponseSchema, SCHEMA_VIOLATED, SchemaMode};
+pub use schema::{Breach, ResponseSchema, SCHEMA_VIOLATED, SchemaMode};
 
 use rule::Ruling;
 

@@ -10,7 +10,7 @@
 //! - [`window`], [`breaker`], [`limits`], [`bulkhead`], [`retry`]: one protection each;
 //! - [`classify`], [`idempotency`], [`again`], [`credential`]: what happened, and whether it may be sent again;
 //! - [`integration`]: composes these for the calls of one external system;
-//! - [`mapping`], [`endpoint`], [`sanitise`]: bytes in, bytes out;
+//! - [`mapping`], [`schema`], [`endpoint`], [`sanitise`]: bytes in, bytes out;
 //! - [`operation`]: the run of a business operation; [`stale`]: the last good results it may fall back on.
 
 pub mod again;
@@ -30,6 +30,7 @@ pub mod operation;
 pub mod priority;
 pub mod retry;
 pub mod sanitise;
+pub mod schema;
 #[cfg(test)]
 mod simulation;
 pub mod stale;

@@ -99,18 +99,19 @@ impl Config {
 
     /// Adds to a file's end.
     pub(crate) fn append(self, path: &str, text: &str) -> Self {
-        self.edit(path, |before| format!("{before}\n{text}"))
+        self.edited(path, |before| format!("{before}\n{text}"))
     }
 
     /// Puts `new` in place of `old`, which must stand in the file.
     pub(crate) fn replace(self, path: &str, old: &str, new: &str) -> Self {
-        self.edit(path, |before| {
+        self.edited(path, |before| {
             assert!(before.contains(old), "{old} is not in {path}");
             before.replacen(old, new, 1)
         })
     }
 
-    fn edit(mut self, path: &str, edit: impl FnOnce(&str) -> String) -> Self {
+    /// Writes a file anew, from what stands in it.
+    pub(crate) fn edited(mut self, path: &str, edit: impl FnOnce(&str) -> String) -> Self {
         let file = self.files.iter_mut().find(|(present, _)| present == path).expect("the file is there");
         file.1 = edit(&file.1);
         self
