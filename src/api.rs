@@ -2,6 +2,7 @@
 //!
 //! - `operations`: runs operations; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
 //! - `admin`: integrations and their breakers; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
+//! - `openapi`: both APIs as documents; `docs`: the same as pages, and a page for each error;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
 //! - `access`: who may; `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies;
 //! - `page`: lists, a page at a time.
@@ -15,7 +16,9 @@ mod browser;
 mod catalogue;
 mod config;
 mod context;
+mod docs;
 mod health;
+mod openapi;
 mod operations;
 mod page;
 mod probes;
@@ -47,7 +50,17 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
                 .route("/health", web::get().to(health::show))
                 .default_service(web::to(problem::no_such_page)),
         )
+        .route("/openapi.json", web::get().to(docs::business_document))
+        .route("/docs", web::get().to(docs::business_page))
+        .configure(error_pages)
         .default_service(web::to(problem::no_such_page));
+}
+
+/// What problems' types lead to, on every listener.
+fn error_pages(config: &mut ServiceConfig) {
+    config
+        .route("/docs/errors", web::get().to(docs::error_index))
+        .route("/docs/errors/{code}", web::get().to(docs::error));
 }
 
 /// The routes of the admin API.
@@ -69,6 +82,9 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .wrap(from_fn(context::tell))
         .service(commands)
         .service(health)
+        .route("/openapi.json", web::get().to(docs::admin_document))
+        .route("/docs", web::get().to(docs::admin_page))
+        .configure(error_pages)
         .route("/metrics", web::get().to(probes::metrics))
         .route("/livez", web::get().to(probes::live))
         .route("/readyz", web::get().to(probes::ready))

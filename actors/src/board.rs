@@ -16,6 +16,8 @@ use causeway_core::name::{ClientName, IntegrationName, RunId};
 use causeway_core::operation::Outcome;
 use causeway_core::time::Now;
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Known;
+use tokio::sync::Notify;
 
 use crate::router::{Abandon, Router};
 
@@ -68,6 +70,8 @@ struct Entry {
     outcome: Arc<Outcome>,
     client: Option<ClientName>,
     router: Option<u64>,
+    /// Who waits for its end.
+    awaited: Option<Arc<Notify>>,
 }
 
 /// Who asks for a run.
@@ -113,8 +117,7 @@ impl Board {
 
     /// Writes a run down that is under way at this router.
     pub fn run_changed(&self, outcome: Outcome, client: Option<ClientName>, router: u64) {
-        let (id, router) = (outcome.id.clone(), Some(router));
-        self.runs.insert(id, Entry { outcome: Arc::new(outcome), client, router });
+        self.write(outcome, client, Some(router));
     }
 
     /// Says where runs of this router can be cancelled.
@@ -140,7 +143,7 @@ impl Board {
     /// Writes a run's outcome down, and lets the oldest go where there are too many.
     pub fn run_finished(&self, outcome: Outcome, client: Option<ClientName>) {
         let (id, size) = (outcome.id.clone(), outcome.result.bytes().len() + RUN_OVERHEAD);
-        self.runs.insert(id.clone(), Entry { outcome: Arc::new(outcome), client, router: None });
+        self.write(outcome, client, None);
         for old in self.make_room(id, size) {
             self.runs.remove(&old);
         }
@@ -148,7 +151,33 @@ impl Board {
 
     /// Takes a run off the board that has come to nothing: no attempt was made for it.
     pub fn run_came_to_nothing(&self, id: &RunId) {
-        self.runs.remove(id);
+        if let Some((_, Entry { awaited: Some(awaited), .. })) = self.runs.remove(id) {
+            awaited.notify_waiters();
+        }
+    }
+
+    fn write(&self, outcome: Outcome, client: Option<ClientName>, router: Option<u64>) {
+        let mut entry = Entry { outcome: Arc::new(outcome), client, router, awaited: None };
+        match self.runs.entry(entry.outcome.id.clone()) {
+            Known::Vacant(place) => {
+                place.insert(entry);
+            }
+            Known::Occupied(mut known) => {
+                entry.awaited = known.get_mut().awaited.take().filter(|awaited| {
+                    if router.is_none() {
+                        awaited.notify_waiters();
+                    }
+                    router.is_some()
+                });
+                known.insert(entry);
+            }
+        }
+    }
+
+    /// Tells of the run's end, to those that wait by then. `None` if there is no such run.
+    pub fn end_of_run(&self, id: &str, asker: Asker<'_>) -> Option<Arc<Notify>> {
+        let mut entry = self.runs.get_mut(id).filter(|entry| asker.may_see(entry))?;
+        Some(Arc::clone(entry.awaited.get_or_insert_default()))
     }
 
     fn make_room(&self, id: RunId, size: usize) -> Vec<RunId> {

@@ -38,8 +38,10 @@ pub(super) async fn clients(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let known = state(&request).and_then(|state| {
         let live = state.live();
-        let Some(keys) = &live.access().clients else { return browser::keep_out(&request).map(|()| None) };
-        identified(&state, &request, keys).map(Some)
+        let Some(keys) = &live.access().clients else {
+            return browser::keep_out(request.request()).map(|()| None);
+        };
+        identified(&state, request.request(), keys).map(Some)
     });
     let caller = known.map_err(|problem| correlated(problem, &request))?;
     request.extensions_mut().insert(Caller(caller));
@@ -53,8 +55,10 @@ pub(super) async fn operators(
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let known = state(&request).and_then(|state| {
         let live = state.live();
-        let Some(keys) = &live.access().operators else { return browser::keep_out(&request).map(|()| None) };
-        let operator = identified(&state, &request, keys)?;
+        let Some(keys) = &live.access().operators else {
+            return browser::keep_out(request.request()).map(|()| None);
+        };
+        let operator = identified(&state, request.request(), keys)?;
         let needed = role_for(request.method(), request.path());
         if operator.role < needed {
             let (role, needed) = (operator.role.as_str(), needed.as_str());
@@ -87,7 +91,7 @@ fn correlated(problem: Problem, request: &ServiceRequest) -> actix_web::Error {
     problem.correlated(context::correlation_id(request.request()).as_str()).into()
 }
 
-fn identified<T>(state: &State, request: &ServiceRequest, keys: &Keys<T>) -> Result<Arc<T>, Problem> {
+fn identified<T>(state: &State, request: &HttpRequest, keys: &Keys<T>) -> Result<Arc<T>, Problem> {
     let now = state.clock().mono();
     let address = request.peer_addr().map(|peer| state.live().origin(peer.ip(), request.headers()));
     let locked = address.and_then(|address| state.lockout().locked_for(now, address));
@@ -113,6 +117,19 @@ fn identified<T>(state: &State, request: &ServiceRequest, keys: &Keys<T>) -> Res
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// Who looks at what is shown to anybody, and more to those it knows; `None` where that is not to be known. A wrong
+/// key is refused here too, or keys could be guessed here.
+pub(super) fn onlooker(request: &HttpRequest, state: &State) -> Result<Option<Arc<Client>>, Problem> {
+    let live = state.live();
+    match &live.access().clients {
+        None => browser::keep_out(request).map(|()| None),
+        Some(keys) if request.headers().contains_key(AUTHORIZATION) => {
+            identified(state, request, keys).map(Some)
+        }
+        Some(_) => Ok(None),
+    }
 }
 
 /// Takes a call of an operation in; the place that it takes up among its client's runs, where these are bounded.

@@ -5,7 +5,7 @@
 //! the host that is asked for must be a loopback one; and a request that says where it comes from (`Origin`,
 //! `Sec-Fetch-Site`), as browsers do, is answered only if that is this very server.
 
-use actix_web::dev::ServiceRequest;
+use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderName};
 
 use super::problem::{Code, Problem};
@@ -13,7 +13,7 @@ use super::problem::{Code, Problem};
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Refuses what a web page has sent, or has had sent.
-pub(super) fn keep_out(request: &ServiceRequest) -> Result<(), Problem> {
+pub(super) fn keep_out(request: &HttpRequest) -> Result<(), Problem> {
     if is_our_own(request) {
         return Ok(());
     }
@@ -22,7 +22,7 @@ pub(super) fn keep_out(request: &ServiceRequest) -> Result<(), Problem> {
     Err(Problem::new(Code::ForeignOrigin, detail))
 }
 
-fn is_our_own(request: &ServiceRequest) -> bool {
+fn is_our_own(request: &HttpRequest) -> bool {
     let text = |name: &HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     let Some(host) = text(&header::HOST) else { return true };
     let origin =

@@ -1,19 +1,29 @@
-//! `GET /v1/runs/{id}`: looks a run up; `POST /v1/runs/{id}/cancel`: has it stopped.
+//! `GET /v1/runs/{id}`: looks a run up, and waits for its end if asked to; `POST /v1/runs/{id}/cancel`: has it stopped.
 //!
 //! Only runs that may act, or that their callers did not wait for, are kept, in memory, for as long as there is room; the
 //! answer says that it is not durable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 use causeway_core::operation::Outcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::problem::{Code, Problem, printable};
 use super::{State, access, context};
+
+/// The longest wait, in seconds: proxies in between give up where nothing moves.
+const MAX_WAIT: u64 = 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    wait: Option<u64>,
+}
 
 #[derive(Serialize)]
 struct Found<'a> {
@@ -28,9 +38,38 @@ pub(super) async fn show(
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
+    let wait = patience(&request)
+        .map_err(|problem| problem.correlated(context::correlation_id(&request).as_str()))?;
     let client = access::client(&request);
-    let outcome = found(state.mesh().board().run(&id, access::asker(client.as_ref())), &request, &id)?;
+    let (board, asker) = (state.mesh().board(), access::asker(client.as_ref()));
+    if let Some(wait) = wait
+        && let Some(end) = board.end_of_run(&id, asker)
+    {
+        let ended = end.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        let over = board.run(&id, asker).is_none_or(|outcome| outcome.status.is_final());
+        if !over {
+            // Whether it has ended or not, it is told as it stands then.
+            let _ = tokio::time::timeout(wait, ended).await;
+        }
+    }
+    let outcome = found(board.run(&id, asker), &request, &id)?;
     Ok(told(&outcome))
+}
+
+/// How long the caller wants to wait for the run's end.
+fn patience(request: &HttpRequest) -> Result<Option<Duration>, Problem> {
+    let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
+    let asked = Query::<Asked>::from_query(request.query_string())
+        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?;
+    match asked.wait {
+        Some(seconds) if seconds > MAX_WAIT => {
+            Err(malformed(format!("`wait` is a number of seconds from 0 to {MAX_WAIT}")))
+        }
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        None => Ok(None),
+    }
 }
 
 /// Stops what is safe or unsent and has taken back what succeeded; a run that is over stays as it is.

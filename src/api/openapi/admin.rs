@@ -1,0 +1,121 @@
+//! The admin API.
+
+use actix_web::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::super::problem::Code;
+use super::{answers, document, in_path, page_of, paging, reference, schemas, text, whole};
+
+const ABOUT: &str = "What operators see and do. A viewer looks, an operator acts on integrations, an admin changes the \
+                     configuration. Every error is a problem (RFC 9457) whose `code` has a page under /docs/errors/.";
+
+/// What any call may be refused with before it is looked at.
+const ANY: [Code; 5] =
+    [Code::ForeignOrigin, Code::Unauthenticated, Code::Forbidden, Code::LockedOut, Code::MalformedRequest];
+
+/// What a command may end with.
+const OF_COMMANDS: [Code; 5] = [
+    Code::UnknownIntegration,
+    Code::RequestTimeout,
+    Code::BodyTooLarge,
+    Code::UnsupportedMediaType,
+    Code::Overloaded,
+];
+
+/// The document.
+pub(in crate::api) fn admin() -> Value {
+    let schemas = json!({
+        "Problem": schemas::problem(),
+        "Outcome": schemas::outcome(),
+        "Step": schemas::step(),
+        "Failure": schemas::failure(),
+        "Health": schemas::health(),
+        "Integration": schemas::integration(),
+        "Breaker": schemas::breaker(),
+    });
+    let reason =
+        json!({ "type": "string", "minLength": 1, "maxLength": 500, "description": "Why; shown to others." });
+    let lasting = json!({ "type": ["string", "null"], "description": "For how long: `30s`, `5m`, `12h`." });
+    let modes = json!({ "type": "string", "enum": ["auto", "forced_open", "disabled", "metrics_only"] });
+    let trip = json!({ "reason": reason, "for": lasting });
+    let mode = json!({ "mode": modes, "reason": reason, "for": lasting });
+    let reset = json!({ "reason": { "type": ["string", "null"], "maxLength": 500 } });
+    let paths = json!({
+        "/admin/v1/integrations": { "get": {
+            "operationId": "list_integrations",
+            "summary": "All integrations with their state",
+            "parameters": paging(),
+            "responses": answers(vec![(StatusCode::OK, document("A page.", &page_of(&reference("Integration"))))], &ANY),
+        } },
+        "/admin/v1/integrations/{name}": { "get": {
+            "operationId": "show_integration",
+            "summary": "One integration with its state",
+            "parameters": [in_path("name", "The integration.")],
+            "responses": integration(&[Code::UnknownIntegration, Code::Overloaded]),
+        } },
+        "/admin/v1/integrations/{name}/breaker/trip": command(
+            "trip_breaker", "Refuses every call from now on", &trip, &["reason"]),
+        "/admin/v1/integrations/{name}/breaker/reset": command(
+            "reset_breaker", "Back to automatic: closed, with an empty window", &reset, &[]),
+        "/admin/v1/integrations/{name}/breaker/mode": command(
+            "set_breaker_mode", "Says who rules the breaker", &mode, &["mode", "reason"]),
+        "/admin/v1/config/reload": { "post": {
+            "operationId": "reload",
+            "summary": "Reads the configuration again",
+            "description": "Whole or not at all: a set with an error changes nothing and is answered with all errors.",
+            "responses": answers(
+                vec![(StatusCode::OK, document("What is another than before.", &json!({ "type": "object" })))],
+                &[&ANY[..], &[Code::WrongConfiguration, Code::NotImplemented, Code::Internal]].concat(),
+            ),
+        } },
+        "/v1/health": { "get": {
+            "operationId": "health",
+            "summary": "How the integrations are doing",
+            "responses": answers(vec![(StatusCode::OK, document("The health of each.", &reference("Health")))], &ANY),
+        } },
+        "/metrics": { "get": {
+            "operationId": "metrics",
+            "summary": "Metrics in the text format of Prometheus",
+            "security": [],
+            "responses": answers(
+                vec![(StatusCode::OK, text("The metrics.")), (StatusCode::NOT_FOUND, text("This server keeps none."))],
+                &[],
+            ),
+        } },
+        "/livez": { "get": {
+            "operationId": "livez",
+            "summary": "Whether the process lives",
+            "security": [],
+            "responses": answers(vec![(StatusCode::OK, text("It does."))], &[]),
+        } },
+        "/readyz": { "get": {
+            "operationId": "readyz",
+            "summary": "Whether it takes runs",
+            "security": [],
+            "parameters": [super::query("verbose", "With the state of the parts.", json!({}))],
+            "responses": answers(
+                vec![(StatusCode::OK, text("It does.")), (StatusCode::SERVICE_UNAVAILABLE, text("It is stopping."))],
+                &[],
+            ),
+        } },
+    });
+    whole("Causeway: admin API", ABOUT, paths, schemas, true)
+}
+
+fn integration(problems: &[Code]) -> Value {
+    let good = vec![(StatusCode::OK, document("The integration as it is now.", &reference("Integration")))];
+    answers(good, &[&ANY[..], problems].concat())
+}
+
+fn command(id: &str, summary: &str, properties: &Value, required: &[&str]) -> Value {
+    let body = json!({
+        "type": "object", "properties": properties, "required": required, "additionalProperties": false
+    });
+    json!({ "post": {
+        "operationId": id,
+        "summary": summary,
+        "parameters": [in_path("name", "The integration.")],
+        "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
+        "responses": integration(&OF_COMMANDS),
+    } })
+}

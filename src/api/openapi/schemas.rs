@@ -1,0 +1,202 @@
+//! What the APIs answer, as JSON Schemas.
+
+use causeway_core::failure::ErrorClass;
+use serde_json::{Value, json};
+
+use super::super::problem::Code;
+use super::reference;
+
+/// `T` or `null`.
+fn maybe(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
+}
+
+fn object(properties: Value, optional: &[&str]) -> Value {
+    let required: Vec<&String> = properties
+        .as_object()
+        .into_iter()
+        .flat_map(|all| all.keys())
+        .filter(|key| !optional.contains(&key.as_str()))
+        .collect();
+    json!({ "type": "object", "required": required, "properties": properties })
+}
+
+fn words(words: impl IntoIterator<Item = &'static str>) -> Value {
+    let words: Vec<&str> = words.into_iter().collect();
+    json!({ "type": "string", "enum": words })
+}
+
+const TIME: &str = "date-time";
+
+fn time() -> Value {
+    json!({ "type": "string", "format": TIME })
+}
+
+fn count() -> Value {
+    json!({ "type": "integer", "minimum": 0 })
+}
+
+fn string() -> Value {
+    json!({ "type": "string" })
+}
+
+fn nullable_string() -> Value {
+    json!({ "type": ["string", "null"] })
+}
+
+fn nullable_count() -> Value {
+    json!({ "type": ["integer", "null"], "minimum": 0 })
+}
+
+/// An error answer.
+pub(super) fn problem() -> Value {
+    let codes: Vec<String> = Code::ALL.iter().map(ToString::to_string).collect();
+    let properties = json!({
+        "type": { "type": "string", "description": "The page that tells what the code means." },
+        "title": string(),
+        "status": { "type": "integer" },
+        "detail": { "type": "string", "description": "This case, and what to do." },
+        "code": { "type": "string", "enum": codes },
+        "retryable": { "type": "boolean", "description": "Whether the same request may help later and can do no harm." },
+        "correlation_id": nullable_string(),
+        "run": reference("Outcome"),
+        "errors": { "type": "array", "description": "Each thing that is wrong, with its place.", "items": { "type": "object" } }
+    });
+    object(properties, &["run", "errors"])
+}
+
+/// What is told of a run.
+pub(super) fn outcome() -> Value {
+    let properties = json!({
+        "id": string(),
+        "operation": string(),
+        "version": { "type": "integer", "minimum": 1 },
+        "correlation_id": string(),
+        "status": words(["running", "succeeded", "partial", "failed", "unknown", "cancelled"]),
+        "degraded": { "type": "boolean", "description": "Whether an alternate or a fallback served a step." },
+        "result": { "description": "As the operation's mapping makes it; `null` without one." },
+        "steps": { "type": "array", "items": reference("Step") },
+        "error": maybe(&reference("Failure")),
+        "created_at": time(),
+        "finished_at": maybe(&time()),
+        "durable": { "type": "boolean", "description": "Whether a restart of the server would remember it." }
+    });
+    object(properties, &["durable"])
+}
+
+/// What is told of a step.
+pub(super) fn step() -> Value {
+    let properties = json!({
+        "name": string(),
+        "integration": string(),
+        "endpoint": string(),
+        "status": words(["pending", "running", "succeeded", "failed", "unknown", "skipped", "undone"]),
+        "attempts": count(),
+        "duration_ms": count(),
+        "served_by": { "type": ["string", "null"], "enum": ["primary", "alternate", "stale", "value", null] },
+        "error": maybe(&reference("Failure"))
+    });
+    object(properties, &[])
+}
+
+/// What went wrong.
+pub(super) fn failure() -> Value {
+    let properties = json!({
+        "class": words(ErrorClass::ALL.map(ErrorClass::as_str)),
+        "code": string(),
+        "reason": { "type": "string", "description": "Where the exchange broke: `dns`, `refused`, `total_timeout`, …; `none`." },
+        "message": string(),
+        "provider_status": nullable_count(),
+        "retry_after_ms": nullable_count()
+    });
+    object(properties, &[])
+}
+
+/// A version of an operation, as the catalogue tells it.
+pub(super) fn operation() -> Value {
+    let step = object(
+        json!({
+            "name": string(), "integration": string(), "endpoint": string(), "required": { "type": "boolean" },
+            "after": { "type": "array", "items": string() }
+        }),
+        &[],
+    );
+    let properties = json!({
+        "operation": string(),
+        "version": { "type": "integer", "minimum": 1 },
+        "title": string(),
+        "current": { "type": "boolean", "description": "Whether a caller that names no version gets this one." },
+        "preview": { "type": "boolean", "description": "Only for callers that ask for this version." },
+        "mode": words(["sync", "async"]),
+        "deadline_ms": count(),
+        "priority": words(["high", "normal", "low"]),
+        "mutates": { "type": "boolean" },
+        "input_schema": { "description": "A JSON Schema; `null`: any JSON.", "type": ["object", "boolean", "null"] },
+        "steps": { "type": "array", "items": step }
+    });
+    object(properties, &[])
+}
+
+/// How the mesh is doing.
+pub(super) fn health() -> Value {
+    let status = words(["healthy", "degraded", "down"]);
+    let integration = object(
+        json!({ "status": status, "breaker": string(), "reasons": { "type": "array", "items": string() } }),
+        &[],
+    );
+    let properties = json!({
+        "status": status,
+        "region": string(),
+        "integrations": { "type": "object", "additionalProperties": integration }
+    });
+    object(properties, &[])
+}
+
+/// An integration, as operators see it.
+pub(super) fn integration() -> Value {
+    let limit = object(
+        json!({ "name": string(), "remaining": count(), "capacity": count(), "resets_in_ms": count() }),
+        &[],
+    );
+    let properties = json!({
+        "name": string(),
+        "title": nullable_string(),
+        "status": words(["healthy", "degraded", "down"]),
+        "reasons": { "type": "array", "items": string() },
+        "breaker": reference("Breaker"),
+        "limits": { "type": "array", "items": limit },
+        "parked_for_ms": nullable_count(),
+        "pool": object(json!({ "in_flight": count(), "capacity": count(), "queued": count(), "calls": count() }), &[]),
+        "actor": object(
+            json!({ "condition": words(["running", "restarting", "quarantined"]), "generation": count() }),
+            &[],
+        ),
+        "as_of": time(),
+        "durable": { "type": "boolean", "description": "Whether it would survive a restart." }
+    });
+    object(properties, &[])
+}
+
+/// A circuit breaker.
+pub(super) fn breaker() -> Value {
+    let manual = object(
+        json!({
+            "source": words(["settings", "operator"]), "by": nullable_string(), "reason": string(),
+            "since": maybe(&time()), "until": maybe(&time())
+        }),
+        &[],
+    );
+    let properties = json!({
+        "mode": words(["auto", "forced_open", "disabled", "metrics_only"]),
+        "state": string(),
+        "epoch": count(),
+        "window": object(json!({ "calls": count(), "failures": count(), "slow": count() }), &[]),
+        "would": nullable_string(),
+        "openings": count(),
+        "retry_in_ms": nullable_count(),
+        "due": { "type": "boolean" },
+        "trials_out": count(),
+        "manual": maybe(&manual)
+    });
+    object(properties, &[])
+}
