@@ -1,4 +1,5 @@
-//! A simulated payments provider that can be told to misbehave, down to the socket.
+//! Simulated providers (payments, e-mail, CRM, accounting, identity checks) that can be told to misbehave, down to the
+//! socket.
 //!
 //! The demo talks to it, the `sandbox` command serves it, and the end-to-end tests compare what Causeway claims with
 //! what the provider saw. It keeps a ledger of every request that arrived and of every effect it had, so that "charged
@@ -15,7 +16,7 @@
 //! - `serve`: one request from its head to its answer, behaving as the [`plan`] says, a sequence of
 //!   [`behaviour`]s;
 //! - `state`: what all connections share; [`ledger`] is what it notes;
-//! - `call`, `provider`, `charges`, `keys`, `answer`: the provider when it is well;
+//! - `call`, `provider`, `charges`, `objects`, `keys`, `answer`: the providers when they are well;
 //! - [`control`]: the handle and its HTTP form.
 
 mod answer;
@@ -25,6 +26,7 @@ mod charges;
 pub mod control;
 mod keys;
 pub mod ledger;
+mod objects;
 pub mod plan;
 mod provider;
 mod serve;

@@ -12,6 +12,8 @@
 //! | `drop_after` | | the connection closes; the effect stands |
 //! | `rate_limit` | `retry_after` (any text), `status` (429) | a refusal with this `Retry-After` |
 //! | `truncate` | `after_bytes`, `act` | an answer whose body ends short of its `Content-Length` |
+//! | `stall` | `after_bytes`, `act` | as much of the body, then nothing: the connection is held |
+//! | `drip` | `bytes` (1), `every_ms` (100), `act` | the whole answer, so many bytes of its body at a time |
 //! | `garbage` | | bytes that are no HTTP; nothing was done |
 //!
 //! `act` (default false) says whether the effect happens first. A `body` that is a JSON string is sent as it is, any
@@ -98,6 +100,26 @@ pub enum Action {
         #[serde(default)]
         act: bool,
     },
+    /// An answer that stops in its body; the connection stays open until the client leaves, at most [`MAX_WAIT`].
+    Stall {
+        /// How much of the body is sent.
+        after_bytes: usize,
+        /// Whether the effect happens first.
+        #[serde(default)]
+        act: bool,
+    },
+    /// An answer whose body comes in small pieces.
+    Drip {
+        /// The size of a piece; at least 1.
+        #[serde(default = "one")]
+        bytes: usize,
+        /// The wait before each piece, in milliseconds.
+        #[serde(default = "a_tenth")]
+        every_ms: u64,
+        /// Whether the effect happens first.
+        #[serde(default)]
+        act: bool,
+    },
     /// Bytes that are no HTTP.
     Garbage {},
 }
@@ -124,7 +146,11 @@ impl Behaviour {
     pub(super) fn acts(&self) -> bool {
         match self.action {
             Action::Normal {} | Action::Delay { .. } | Action::DropAfter {} => true,
-            Action::Status { act, .. } | Action::Hang { act } | Action::Truncate { act, .. } => act,
+            Action::Status { act, .. }
+            | Action::Hang { act }
+            | Action::Truncate { act, .. }
+            | Action::Stall { act, .. }
+            | Action::Drip { act, .. } => act,
             Action::DropBefore {} | Action::RateLimit { .. } | Action::Garbage {} => false,
         }
     }
@@ -162,6 +188,8 @@ impl Behaviour {
             | Action::DropBefore {}
             | Action::DropAfter {}
             | Action::Truncate { .. }
+            | Action::Stall { .. }
+            | Action::Drip { .. }
             | Action::Garbage {} => {}
         }
         let (least, spread) = self.wait_ms();
@@ -205,6 +233,14 @@ fn too_many_requests() -> u16 {
     StatusCode::TOO_MANY_REQUESTS.as_u16()
 }
 
+const fn one() -> usize {
+    1
+}
+
+const fn a_tenth() -> u64 {
+    100
+}
+
 fn is_zero(millis: &u64) -> bool {
     *millis == 0
 }
@@ -230,6 +266,8 @@ mod tests {
             json!({ "delay_ms": 7, "kind": "drop_after" }),
             json!({ "kind": "rate_limit", "retry_after": "2", "status": 429 }),
             json!({ "kind": "truncate", "after_bytes": 3, "act": false }),
+            json!({ "kind": "stall", "after_bytes": 3, "act": true }),
+            json!({ "kind": "drip", "bytes": 2, "every_ms": 5, "act": false }),
             json!({ "kind": "garbage" }),
         ];
         for value in documented {

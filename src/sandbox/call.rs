@@ -102,7 +102,13 @@ impl Call {
         Ok(Order { amount, currency: currency.to_ascii_lowercase(), source: source.to_owned(), reference })
     }
 
-    fn fields(&self) -> Result<Map<String, Value>, Refusal> {
+    /// All parameters of the query.
+    pub(super) fn parameters(&self) -> Result<Vec<(String, String)>, Refusal> {
+        pairs(&self.query)
+    }
+
+    /// The fields of the body.
+    pub(super) fn fields(&self) -> Result<Map<String, Value>, Refusal> {
         if !self.form {
             return serde_json::from_slice(&self.body).map_err(|error| {
                 bad("body_unreadable", format!("the body must be a JSON object (or a form): {error}"))

@@ -43,6 +43,7 @@ impl Charges {
         let total = self.totals.entry(order.currency.clone()).or_default();
         *total = total.saturating_add(order.amount);
         let effect = Effect {
+            kind: "charge".to_owned(),
             id: format!("ch_{:016x}{position:08x}", mix(self.seed.wrapping_add(position))),
             arrival,
             at_us: micros(now.mono),

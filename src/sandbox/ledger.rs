@@ -21,7 +21,7 @@ pub struct Ledger {
     pub arrivals: Vec<Arrival>,
     /// Arrivals that made room.
     pub dropped_arrivals: u64,
-    /// Every charge created.
+    /// Everything that was done.
     pub effects: Vec<Effect>,
     /// Effects that made room.
     pub dropped_effects: u64,
@@ -74,10 +74,12 @@ pub enum Ending {
     ClientLeft {},
 }
 
-/// A charge that was created.
+/// Something that was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
-    /// The charge's id.
+    /// What was made (`charge`, `refund`, `message` …), or changed (`contact.changed`).
+    pub kind: String,
+    /// The object's id.
     pub id: String,
     /// The arrival that caused it.
     pub arrival: u64,
@@ -85,9 +87,9 @@ pub struct Effect {
     pub at_us: u64,
     /// When: seconds since the Unix epoch.
     pub created: u64,
-    /// In the currency's smallest unit.
+    /// In the currency's smallest unit; 0 of what has no amount.
     pub amount: u64,
-    /// Three lower-case letters.
+    /// Three lower-case letters; empty of what has none.
     pub currency: String,
     /// The key it came with.
     pub key: Option<String>,

@@ -43,8 +43,8 @@ pub(super) struct Peer {
 /// What a client gets to see.
 enum Reply {
     Answer(Answer),
-    /// These bytes and the connection's end.
-    Cut(Bytes, Ending),
+    /// What the connection ends with.
+    Cut(Cut, Ending),
 }
 
 /// Why there is no whole body.
@@ -74,9 +74,9 @@ pub(super) async fn serve(peer: Peer, request: Request<Incoming>) -> Result<Resp
             visit.end(Ending::Answered { status: answer.status().as_u16() });
             Ok(answer.map(Full::new))
         }
-        Reply::Cut(bytes, ending) => {
+        Reply::Cut(cut, ending) => {
             visit.end(ending);
-            Err(Cut::after(bytes))
+            Err(cut)
         }
     }
 }
@@ -109,14 +109,14 @@ async fn act(peer: &Peer, call: Call, number: u64, wait: Duration) -> Option<Ans
 }
 
 async fn work(mut peer: Peer, call: Call, number: u64, wait: Duration) -> Option<Answer> {
-    let admission = peer.shared.lock().provider.admit(&call);
+    let admission = peer.shared.lock().provider.admit(&call, peer.shared.clock.mono());
     tokio::select! {
         () = pause(wait) => {}
         _ = peer.stopping.changed() => return None,
     }
     match admission {
         Admission::Answer(answer) => Some(answer),
-        Admission::Charge(ticket) => {
+        Admission::Act(ticket) => {
             let now = peer.shared.clock.now();
             peer.shared.lock().provider.act(ticket, number, now)
         }
@@ -141,9 +141,20 @@ async fn shape(action: Action, own: Option<Answer>) -> Reply {
         Action::Truncate { after_bytes, .. } => {
             let answer = own.unwrap_or_else(ping);
             let ending = Ending::Truncated { status: answer.status().as_u16() };
-            Reply::Cut(wire::truncated(&answer, after_bytes), ending)
+            Reply::Cut(Cut::after(wire::truncated(&answer, after_bytes)), ending)
         }
-        Action::Garbage {} => Reply::Cut(Bytes::from_static(wire::GARBAGE), Ending::Garbage {}),
+        Action::Stall { after_bytes, .. } => {
+            let answer = own.unwrap_or_else(ping);
+            let ending = Ending::Truncated { status: answer.status().as_u16() };
+            Reply::Cut(Cut::after(wire::truncated(&answer, after_bytes)).held(MAX_WAIT), ending)
+        }
+        Action::Drip { bytes, every_ms, .. } => {
+            let answer = own.unwrap_or_else(ping);
+            let ending = Ending::Answered { status: answer.status().as_u16() };
+            let cut = Cut::after(wire::head(&answer, answer.body().len()).into());
+            Reply::Cut(cut.dripping(answer.body(), bytes, Duration::from_millis(every_ms)), ending)
+        }
+        Action::Garbage {} => Reply::Cut(Cut::after(Bytes::from_static(wire::GARBAGE)), Ending::Garbage {}),
     }
 }
 
@@ -175,7 +186,7 @@ where
 }
 
 fn closed() -> Reply {
-    Reply::Cut(Bytes::new(), Ending::Closed {})
+    Reply::Cut(Cut::silent(), Ending::Closed {})
 }
 
 fn too_large() -> Answer {
@@ -266,6 +277,31 @@ mod tests {
         let third = charge(sandbox.addr(), "a").await;
         assert_eq!((third.status(), effects(&control)), (200, 1));
         assert_eq!(third.headers()["idempotent-replayed"], "true");
+    }
+
+    #[tokio::test]
+    async fn a_drip_is_the_whole_answer_piece_by_piece() {
+        let drip = Action::Drip { bytes: 100, every_ms: 20, act: true };
+        let (sandbox, control) = sandbox(once(drip));
+        let clock = causeway_actors::clock::Clock::start();
+        let answer = charge(sandbox.addr(), "k").await;
+        assert!(clock.mono().since_origin() >= Duration::from_millis(40), "at least two pieces");
+        assert_eq!((answer.status(), effects(&control)), (200, 1));
+        assert_eq!(answer.json()["object"], "charge");
+        assert_eq!(endings(&control), [Ending::Answered { status: 200 }]);
+    }
+
+    #[tokio::test]
+    async fn a_stall_sends_a_part_and_holds_the_connection() {
+        let (sandbox, control) = sandbox(once(Action::Stall { after_bytes: 5, act: true }));
+        let mut stream = send(sandbox.addr(), "POST /v1/charges", &[], CHARGE).await;
+        let mut seen = Vec::new();
+        let part = timeout(Duration::from_millis(300), stream.read_to_end(&mut seen)).await;
+        assert!(part.is_err(), "it is not closed");
+        let text = String::from_utf8_lossy(&seen);
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!((body.len(), effects(&control)), (5, 1));
     }
 
     #[tokio::test]

@@ -4,15 +4,17 @@
 //! a [`Cut`], whose bytes are then written as they are before the connection is closed.
 
 use std::error::Error;
+use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::answer::Answer;
 use super::behaviour::MAX_WAIT;
@@ -29,6 +31,11 @@ pub(super) const GARBAGE: &[u8] = b"\x16\x03\x00 this is no HTTP\r\n\xff\xfe\x00
 #[error("the plan cuts this connection after {} bytes", bytes.len())]
 pub(super) struct Cut {
     bytes: Bytes,
+    /// Sent after these, each after a wait.
+    pieces: Vec<Bytes>,
+    every: Duration,
+    /// How long the connection is held open before it is closed.
+    held: Duration,
 }
 
 impl Cut {
@@ -39,7 +46,33 @@ impl Cut {
 
     /// After `bytes`.
     pub(super) fn after(bytes: Bytes) -> Self {
-        Self { bytes }
+        Self { bytes, pieces: Vec::new(), every: Duration::ZERO, held: Duration::ZERO }
+    }
+
+    /// The same, and the connection is held for so long, or until the client leaves.
+    pub(super) fn held(self, held: Duration) -> Self {
+        Self { held, ..self }
+    }
+
+    /// The same, and then `body` in pieces of `size` bytes, each after a wait.
+    pub(super) fn dripping(self, body: &Bytes, size: usize, every: Duration) -> Self {
+        let size = size.max(1);
+        let piece = |start| body.slice(start..body.len().min(start + size));
+        Self { pieces: (0..body.len()).step_by(size).map(piece).collect(), every, ..self }
+    }
+
+    async fn play(&self, stream: &mut TcpStream) -> io::Result<()> {
+        stream.write_all(&self.bytes).await?;
+        for piece in &self.pieces {
+            sleep(self.every).await;
+            stream.write_all(piece).await?;
+        }
+        if !self.held.is_zero() {
+            let mut rest = [0; 1024];
+            // Whoever sends more or leaves has seen enough.
+            let _ = timeout(self.held, stream.read(&mut rest)).await;
+        }
+        stream.shutdown().await
     }
 }
 
@@ -53,11 +86,7 @@ pub(super) async fn drive(stream: TcpStream, peer: Peer) {
     // Any other error is the client's doing, and ends the connection by itself.
     let Some(cut) = error.source().and_then(|source| source.downcast_ref::<Cut>()) else { return };
     let mut stream = connection.into_parts().io.into_inner();
-    let last = async {
-        stream.write_all(&cut.bytes).await?;
-        stream.shutdown().await
-    };
-    if let Ok(Err(error)) = timeout(MAX_WAIT, last).await {
+    if let Ok(Err(error)) = timeout(MAX_WAIT, cut.play(&mut stream)).await {
         tracing::debug!(%error, "the client left before its connection was cut");
     }
 }
@@ -67,6 +96,13 @@ pub(super) fn truncated(answer: &Answer, after: usize) -> Bytes {
     let body = answer.body();
     let sent = after.min(body.len());
     let announced = body.len().max(sent + 1);
+    let mut bytes = head(answer, announced);
+    bytes.extend_from_slice(&body[..sent]);
+    bytes.into()
+}
+
+/// The head of `answer`, which announces a body of so many bytes.
+pub(super) fn head(answer: &Answer, announced: usize) -> Vec<u8> {
     let status = answer.status();
     let mut bytes =
         format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status.canonical_reason().unwrap_or("")).into_bytes();
@@ -77,6 +113,5 @@ pub(super) fn truncated(answer: &Answer, after: usize) -> Bytes {
         bytes.extend_from_slice(b"\r\n");
     }
     bytes.extend_from_slice(format!("content-length: {announced}\r\n\r\n").as_bytes());
-    bytes.extend_from_slice(&body[..sent]);
-    bytes.into()
+    bytes
 }
