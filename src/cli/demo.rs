@@ -1,4 +1,6 @@
-//! `causeway demo`: the server on a sample configuration, with a simulated provider, in one process.
+//! `causeway demo`: the server on a sample configuration, with simulated providers and sample traffic, in one process.
+
+mod traffic;
 
 use std::net::SocketAddr;
 
@@ -14,15 +16,21 @@ pub(super) struct Args {
     /// Where the admin API listens.
     #[arg(long, default_value = "127.0.0.1:8081")]
     admin: SocketAddr,
-    /// Where the simulated provider listens.
+    /// Where the simulated providers listen.
     #[arg(long, default_value = "127.0.0.1:8090")]
     sandbox: SocketAddr,
+    /// No sample traffic and no troubles: nothing happens but what you ask for.
+    #[arg(long)]
+    no_traffic: bool,
 }
 
 /// The sample configuration; `{{sandbox}}` stands for the provider's URL.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 7] = [
     ("causeway.toml", include_str!("../sandbox/demo/causeway.toml")),
     ("integrations/payments.toml", include_str!("../sandbox/demo/integrations/payments.toml")),
+    ("integrations/email.toml", include_str!("../sandbox/demo/integrations/email.toml")),
+    ("integrations/crm.toml", include_str!("../sandbox/demo/integrations/crm.toml")),
+    ("operations/orders.place.toml", include_str!("../sandbox/demo/operations/orders.place.toml")),
     ("operations/payments.charge.toml", include_str!("../sandbox/demo/operations/payments.charge.toml")),
     ("operations/payments.ping.toml", include_str!("../sandbox/demo/operations/payments.ping.toml")),
 ];
@@ -35,7 +43,11 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         let settings = settings(args, sandbox.addr())?;
         let (logs, metrics) = serve::observe(&settings.server.logs)?;
         let running = serve::start(settings, None, metrics, &logs)?;
-        output::say(&guide(running.api, running.admin, sandbox.addr()));
+        output::say(&guide(running.api, running.admin, sandbox.addr(), !args.no_traffic));
+        if !args.no_traffic {
+            actix::spawn(traffic::troubles(sandbox.control()));
+            actix::spawn(traffic::orders(running.api));
+        }
         serve::until_told_to_stop(running).await
     })
 }
@@ -57,28 +69,41 @@ fn settings(args: &Args, sandbox: SocketAddr) -> Result<Settings, CommandError> 
     Ok(settings)
 }
 
-fn guide(api: SocketAddr, admin: SocketAddr, sandbox: SocketAddr) -> String {
+fn guide(api: SocketAddr, admin: SocketAddr, sandbox: SocketAddr, traffic: bool) -> String {
     let json = "-H 'Content-Type: application/json'";
+    let watch = if traffic {
+        format!(
+            r#"
+Some orders a second are placed already: each charges a card, sends a receipt and adds a contact. Every minute the
+e-mail provider fails for ten seconds: its breaker opens, orders are `partial` meanwhile, and it closes by itself. Then
+the CRM asks for patience, and calls wait for it. Watch it (in another terminal):
+  causeway status --watch --admin-url http://{admin} --url http://{api}
+  curl http://{api}/v1/health
+"#
+        )
+    } else {
+        String::new()
+    };
     format!(
         r#"
-Causeway runs, with a simulated payments provider behind it. Nothing is kept on disk.
+Causeway runs, with simulated providers behind it. Nothing is kept on disk.
 
-  business API  http://{api}      admin API  http://{admin}      provider  http://{sandbox}
-
-Charge a card:
-  curl http://{api}/v1/operations/payments.charge {json} -d '{{"amount":1250,"currency":"eur","source":"tok_visa"}}'
+  business API  http://{api}      admin API  http://{admin}      providers  http://{sandbox}
+  as a page     http://{api}/docs                 http://{admin}/docs
+{watch}
+Place an order: three providers, one outcome.
+  curl http://{api}/v1/operations/orders.place {json} -d '{{"amount":1250,"currency":"eur","source":"tok_visa","email":"ada@example.com"}}'
 A card that is declined:
   curl http://{api}/v1/operations/payments.charge {json} -d '{{"amount":1250,"currency":"eur","source":"tok_declined"}}'
-What the provider has really done:
+What the providers have really done:
   curl http://{sandbox}/_control/ledger
-Let the provider fail, charge a few times, and see the breaker open:
-  curl -X PUT http://{sandbox}/_control/plan -d '{{"then":{{"kind":"status","status":500}}}}'
-  curl http://{api}/v1/health
-Let it recover; within five seconds the next charges close the breaker:
-  curl -X DELETE http://{sandbox}/_control/ledger
-Open the breaker by hand, look at it, and put it back:
-  curl http://{admin}/admin/v1/integrations/payments/breaker/trip {json} -d '{{"reason":"provider asked us to stop","for":"1m"}}'
+Let payments fail, charge a few times, and see the breaker open:
+  curl -X PUT http://{sandbox}/_control/plan -d '{{"path":"/v1/charges","then":{{"kind":"status","status":500}}}}'
   curl http://{admin}/admin/v1/integrations/payments
+Let them recover; within five seconds the next charges close the breaker:
+  curl -X PUT http://{sandbox}/_control/plan -d '{{"path":"/v1/charges","then":{{"kind":"normal"}}}}'
+Open a breaker by hand, look at it, and put it back:
+  curl http://{admin}/admin/v1/integrations/payments/breaker/trip {json} -d '{{"reason":"provider asked us to stop","for":"1m"}}'
   curl http://{admin}/admin/v1/integrations/payments/breaker/reset {json} -d '{{}}'
 Metrics:
   curl http://{admin}/metrics

@@ -1,8 +1,14 @@
 //! `causeway demo` is a whole server with a provider behind it, in one process, and what it prints can be done.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use crate::support::wait::Watch;
 use crate::support::{Client, Process, process};
+
+/// Nothing happens but what is asked for.
+const QUIET: &[&str] = &["--no-traffic"];
 
 /// The address that stands after these words in what the demo prints.
 fn address(out: &str, words: &str) -> Option<Client> {
@@ -14,12 +20,17 @@ fn address(out: &str, words: &str) -> Option<Client> {
 #[tokio::test]
 async fn it_charges_and_declines_and_trips() {
     let any = "127.0.0.1:0";
-    let mut demo =
-        Process::start(&mut process::causeway(&["demo", "--api", any, "--admin", any, "--sandbox", any]));
+    let mut demo = Process::start(&mut process::causeway(
+        &[&["demo", "--api", any, "--admin", any, "--sandbox", any], QUIET].concat(),
+    ));
     let (api, admin, provider) = demo
         .says("its addresses", |out| {
             out.contains("Ctrl-C").then_some(())?;
-            Some((address(out, "business API")?, address(out, "admin API")?, address(out, "provider  ")?))
+            Some((
+                address(out, "business API")?,
+                address(out, "admin API")?,
+                address(out, "      providers ")?,
+            ))
         })
         .await;
     let done =
@@ -52,10 +63,49 @@ async fn it_charges_and_declines_and_trips() {
 #[tokio::test]
 async fn it_stops_when_told_to() {
     let any = "127.0.0.1:0";
-    let mut demo =
-        Process::start(&mut process::causeway(&["demo", "--api", any, "--admin", any, "--sandbox", any]));
+    let mut demo = Process::start(&mut process::causeway(
+        &[&["demo", "--api", any, "--admin", any, "--sandbox", any], QUIET].concat(),
+    ));
     demo.says("its addresses", |out| out.contains("Ctrl-C").then_some(())).await;
     demo.terminate();
     let ended = demo.ended().await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+#[tokio::test]
+async fn it_shows_a_breaker_open_and_close_within_a_minute() {
+    let any = "127.0.0.1:0";
+    let mut demo =
+        Process::start(&mut process::causeway(&["demo", "--api", any, "--admin", any, "--sandbox", any]));
+    let (api, admin) = demo
+        .says("its addresses", |out| {
+            out.contains("Ctrl-C").then_some(())?;
+            Some((address(out, "business API")?, address(out, "admin API")?))
+        })
+        .await;
+    let watch = Watch::start();
+    let breaker = async || api.get("/v1/health").await.ok()["integrations"]["email"]["breaker"].clone();
+    let mut seen = Vec::new();
+    while seen.len() < 3 && watch.elapsed() < Duration::from_secs(60) {
+        let state = breaker().await;
+        let next = [json!("closed"), json!("open"), json!("closed")][seen.len()].clone();
+        if state == next {
+            seen.push(next);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(seen.len(), 3, "closed, open and closed again: {seen:?}");
+    let metrics = admin.raw(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    for outcome in ["succeeded", "partial", "failed"] {
+        let series = format!("causeway_runs_total{{operation=\"orders.place\",outcome=\"{outcome}\"}} ");
+        let count = metrics.lines().find_map(|line| line.strip_prefix(&*series)?.parse::<u64>().ok());
+        assert!(count.is_some_and(|count| count > 0), "{outcome}: {count:?}");
+    }
+    let order =
+        json!({ "amount": 1250, "currency": "eur", "source": "tok_visa", "email": "ada@example.com" });
+    let placed = api.run("orders.place", &order).await.ok();
+    assert!(placed["result"]["charge"].is_string(), "{placed}");
+    api.run("orders.place", &json!({ "amount": 0 })).await.problem(422, "invalid_input");
+    demo.terminate();
+    assert_eq!(demo.ended().await.status.code(), Some(0));
 }
