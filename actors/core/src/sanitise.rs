@@ -259,6 +259,10 @@ mod tests {
             ("got basic dXNlcjpwYXNz!", "got basic [masked:secret]!"),
             ("use sk_live_4eC39Hq or whsec_abcd", "use [masked:key] or [masked:key]"),
             ("ghp_16C7e42F292c69", "[masked:key]"),
+            (
+                "sent cwc_0Zx4GhmQ7aPtL2vKc9RdYbNw3SfUeJ6iTo1XqHl5MkE and cwo_0Zx4GhmQ7aPtL2vK.",
+                "sent [masked:key] and [masked:key].",
+            ),
             ("xoxb-1234-abc AKIAIOSFODNN7EXAMPLE", "[masked:key] [masked:key]"),
             ("AIzaSyA1234567890123456789012345678901", "[masked:key]"),
             ("SG.abcdefghijkl.mnopqr glpat-abcdefgh1234", "[masked:key] [masked:key]"),

@@ -1,4 +1,5 @@
-//! The beginnings that providers give their keys, so that they are known again.
+//! The beginnings that providers give their keys, so that they are known again; ours are `cwc_`, of clients, and `cwo_`,
+//! of operators.
 //!
 //! Publishable keys (`pk_live_`) and identifiers (`ch_`, `cus_`) are none.
 
@@ -45,6 +46,8 @@ const PREFIXES: &[(&[u8], usize, Tail)] = &[
     (b"SK", 32, Hex),
     (b"access_token$production$", 8, Plain),
     (b"access_token$sandbox$", 8, Plain),
+    (b"cwc_", 16, Plain),
+    (b"cwo_", 16, Plain),
     (b"discord.com/api/webhooks/", 16, Path),
     (b"dckr_pat_", 16, Plain),
     (b"dop_v1_", 16, Plain),

@@ -33,6 +33,9 @@ const LOOKS: &[&str] = &[
     "EZAK{a54}",
     "EZTK{a54}",
     "FLWSECK-{a32}-X",
+    // Our own
+    "cwc_{a43}",
+    "cwo_{a43}",
     // Code and packages
     "ghp_{a36}",
     "gho_{a36}",
