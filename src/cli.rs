@@ -2,18 +2,24 @@
 //!
 //! `serve` runs the server; `check` tells what is wrong with its configuration, and `schema` writes down for editors
 //! what may stand in it; `demo` runs it on a sample configuration with a simulated provider, in one process;
-//! `sandbox` runs the provider alone; `call` and `breaker` talk to a server that runs. Exit codes: 0 done, 1 failed,
-//! 2 usage or configuration.
+//! `sandbox` runs the provider alone; `call`, `status`, `integrations` and `breaker` talk to a server that runs; `keys`
+//! makes keys for it. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//!
+//! `client` asks servers, `screen` makes text for people, `output` prints it.
 
 mod breaker;
 mod call;
 mod check;
 mod client;
 mod demo;
+mod integrations;
+mod keys;
 mod output;
 mod sandbox;
 mod schema;
+mod screen;
 mod serve;
+mod status;
 
 use std::process::ExitCode;
 
@@ -21,11 +27,23 @@ use clap::{Parser, Subcommand};
 
 /// One server between your business services and the external APIs they depend on.
 #[derive(Debug, Parser)]
-#[command(name = "causeway", version, about, max_term_width = 100)]
+#[command(name = "causeway", version, about, max_term_width = 100, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const AFTER_HELP: &str = "Try it: `causeway demo` in one shell, `causeway status --watch` in another.
+
+Environment:
+  CAUSEWAY_CONFIG        the directory of configuration files, for serve and check
+  CAUSEWAY_URL           where the business API is, for call
+  CAUSEWAY_ADMIN_URL     where the admin API is, for status, integrations and breaker
+  CAUSEWAY_CLIENT_KEY    the key for the business API, where the server asks for one
+  CAUSEWAY_OPERATOR_KEY  the key for the admin API, where the server asks for one
+  NO_COLOR               no colours
+
+Exit codes: 0 done, 1 failed, 2 usage or configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -33,17 +51,22 @@ enum Command {
     Serve(serve::Args),
     /// Tell everything that is wrong with a directory of configuration files, and what may be better.
     Check(check::Args),
-    /// Write the JSON Schemas of the configuration's files, for editors that complete them.
-    Schema(schema::Args),
     /// Run the server on a sample configuration, with a simulated payments provider, in this one process.
     Demo(demo::Args),
+    /// Run an operation on a server and print its result.
+    Call(call::Args),
+    /// Tell how a server and its integrations are doing.
+    Status(status::Args),
+    /// Tell everything about the integrations of a server: breaker, limits, pool.
+    Integrations(integrations::Args),
+    /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode.
+    Breaker(breaker::Args),
+    /// Make keys for those who call a server and those who operate it.
+    Keys(keys::Args),
     /// Run the simulated payments provider alone.
     Sandbox(sandbox::Args),
-    /// Run an operation on a server and print its outcome; a key is read from `CAUSEWAY_CLIENT_KEY`.
-    Call(call::Args),
-    /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode; a key is
-    /// read from `CAUSEWAY_OPERATOR_KEY`.
-    Breaker(breaker::Args),
+    /// Write the JSON Schemas of the configuration's files, for editors that complete them.
+    Schema(schema::Args),
 }
 
 /// How a command ended badly.
@@ -66,6 +89,9 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Sandbox(args) => sandbox::run(&args),
         Command::Call(args) => call::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Integrations(args) => integrations::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Breaker(args) => breaker::run(&args),
     };
     match done {
@@ -79,5 +105,17 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(CommandError::Told) => ExitCode::from(2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
     }
 }

@@ -94,6 +94,7 @@ pub use tls::{FilePath, IdentityFiles, TlsSettings};
 use calls::Catalogue;
 use files::{Source, Subject};
 use reader::{Document, Table, shown};
+pub(crate) use reader::{nearest, one_line};
 
 /// The whole configuration, validated.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,11 +4,18 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::screen::count;
 use super::{CommandError, output};
 use crate::plans::{self, Secrets};
 use crate::settings::{Examined, Finding};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  causeway check
+  causeway check --config /etc/causeway --no-secrets
+  causeway check --json | jq -r '.errors[] | \"\\(.file):\\(.line): \\(.message)\"'
+
+Exit codes: 0 a server would start with it, 2 it would not. Advice stops nothing.")]
 pub(super) struct Args {
     /// The directory of configuration files.
     #[arg(long, env = "CAUSEWAY_CONFIG", default_value = "config", value_name = "DIR")]
@@ -36,15 +43,14 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let examined = examine(&args.config, secrets);
     let usable = examined.errors.is_empty();
     if args.json {
-        output::show_json(&json(&examined));
+        output::show_json(&json(&examined))?;
         return if usable { Ok(()) } else { Err(CommandError::Told) };
     }
     for advice in &examined.advice {
-        output::say(&format!("advice: {advice}"));
+        output::say(&format!("advice: {advice}"))?;
     }
     if usable {
-        output::say(&good(&args.config, &examined, secrets));
-        return Ok(());
+        return output::say(&good(&args.config, &examined, secrets));
     }
     let wrong = count(examined.errors.len(), "error");
     Err(CommandError::Usage(format!("{wrong} in {}:\n{}", args.config.display(), examined.errors)))
@@ -78,8 +84,4 @@ fn json(examined: &Examined) -> String {
         operations: examined.settings.operations.len(),
     };
     serde_json::to_string(&document).unwrap_or_default()
-}
-
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -4,24 +4,34 @@ mod traffic;
 
 use std::net::SocketAddr;
 
+use serde_json::json;
+
 use super::{CommandError, output, serve};
 use crate::sandbox::Sandbox;
 use crate::settings::{LogFormat, Settings};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  causeway demo
+  causeway demo --api 127.0.0.1:0 --admin 127.0.0.1:0 --sandbox 127.0.0.1:0    # any free ports
+
+It prints what to try. Nothing is kept on disk; Ctrl-C stops it.")]
 pub(super) struct Args {
     /// Where the business API listens.
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     api: SocketAddr,
     /// Where the admin API listens.
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     admin: SocketAddr,
     /// Where the simulated providers listen.
-    #[arg(long, default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     sandbox: SocketAddr,
     /// No sample traffic and no troubles: nothing happens but what you ask for.
     #[arg(long)]
     no_traffic: bool,
+    /// Print the addresses as a JSON document, and logs as JSON lines.
+    #[arg(long)]
+    json: bool,
 }
 
 /// The sample configuration; `{{sandbox}}` stands for the provider's URL.
@@ -38,15 +48,27 @@ const FILES: [(&str, &str); 7] = [
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     actix::System::new().block_on(async {
         let sandbox = Sandbox::run_in_thread(args.sandbox).map_err(|error| {
-            CommandError::Failed(format!("listening on {} for the sandbox: {error}", args.sandbox))
+            let what = format!("listening on {} for the sandbox: {error}", args.sandbox);
+            CommandError::Failed(format!(
+                "{what}; is another one running there? --sandbox names another address"
+            ))
         })?;
         let settings = settings(args, sandbox.addr())?;
         let (logs, metrics) = serve::observe(&settings.server.logs)?;
         let running = serve::start(settings, None, metrics, &logs)?;
-        output::say(&guide(running.api, running.admin, sandbox.addr(), !args.no_traffic));
+        let (api, admin, provider) = (running.api, running.admin, sandbox.addr());
         if !args.no_traffic {
             actix::spawn(traffic::troubles(sandbox.control()));
-            actix::spawn(traffic::orders(running.api));
+            actix::spawn(traffic::orders(api));
+        }
+        if args.json {
+            let url = |address: SocketAddr| format!("http://{address}");
+            output::say(
+                &json!({ "url": url(api), "admin_url": url(admin), "sandbox_url": url(provider) })
+                    .to_string(),
+            )?;
+        } else {
+            output::say(&guide(api, admin, provider, !args.no_traffic))?;
         }
         serve::until_told_to_stop(running).await
     })
@@ -65,7 +87,7 @@ fn settings(args: &Args, sandbox: SocketAddr) -> Result<Settings, CommandError> 
             "the demo asks for no keys and so listens on loopback addresses only".into(),
         ));
     }
-    settings.server.logs.format = LogFormat::Pretty;
+    settings.server.logs.format = if args.json { LogFormat::Json } else { LogFormat::Pretty };
     Ok(settings)
 }
 
@@ -107,6 +129,12 @@ Open a breaker by hand, look at it, and put it back:
   curl http://{admin}/admin/v1/integrations/payments/breaker/reset {json} -d '{{}}'
 Metrics:
   curl http://{admin}/metrics
+
+The same with this program, in another shell:
+  causeway status --watch --admin-url http://{admin}
+  causeway call payments.charge '{{"amount":1250,"currency":"eur","source":"tok_visa"}}' --url http://{api}
+  causeway integrations show payments --admin-url http://{admin}
+  causeway breaker trip payments --reason 'provider asked us to stop' --for 1m --admin-url http://{admin}
 
 Ctrl-C stops it.
 "#

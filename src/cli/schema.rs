@@ -3,14 +3,23 @@
 use std::fs;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use super::{CommandError, output};
 use crate::settings::schemas;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  causeway schema config/schemas
+
+A file that begins with `#:schema schemas/causeway.json` is then completed and checked by editors that know TOML.")]
 pub(super) struct Args {
     /// The directory to write them to; made if it is not there.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
+    /// Print the files' names as a JSON document.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
@@ -18,10 +27,14 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         CommandError::Failed(format!("{what} {}: {error}", args.dir.display()))
     };
     fs::create_dir_all(&args.dir).map_err(|error| failed("making", error))?;
+    let mut written = Vec::new();
     for schema in schemas() {
         let path = args.dir.join(schema.file);
         fs::write(&path, schema.text()).map_err(|error| failed("writing to", error))?;
-        output::say(&path.display().to_string());
+        written.push(path.display().to_string());
     }
-    Ok(())
+    if args.json {
+        return output::show_json(&json!({ "written": written }).to_string());
+    }
+    output::say(&written.join("\n"))
 }

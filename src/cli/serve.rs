@@ -14,6 +14,12 @@ use crate::settings::{LogSettings, Settings};
 use crate::telemetry::{self, Logs};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  causeway serve
+  causeway serve --config /etc/causeway
+
+It logs to standard output. SIGHUP has it read its configuration again; SIGTERM and Ctrl-C have it finish what is
+under way, a second one ends it at once. What is wrong with the configuration is told whole, exit code 2.")]
 pub(super) struct Args {
     /// The directory of configuration files.
     #[arg(long, env = "CAUSEWAY_CONFIG", default_value = "config", value_name = "DIR")]
@@ -71,11 +77,23 @@ pub(super) fn start(
     app.start().map_err(|error| CommandError::Failed(error.to_string()))
 }
 
+/// Waits for SIGTERM or SIGINT.
+pub(super) async fn told_to_stop() -> Result<(), CommandError> {
+    next(&mut ends()?).await;
+    Ok(())
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, CommandError> {
+    signal(kind).map_err(|error| CommandError::Failed(format!("listening for signals: {error}")))
+}
+
+fn ends() -> Result<[Signal; 2], CommandError> {
+    Ok([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?])
+}
+
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends the wait. SIGHUP has the configuration read again.
 pub(super) async fn until_told_to_stop(running: Running) -> Result<(), CommandError> {
-    let listen =
-        |kind| signal(kind).map_err(|error| CommandError::Failed(format!("listening for signals: {error}")));
-    let mut signals = [listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?];
+    let mut signals = ends()?;
     let reloads = actix::spawn(reload_at(listen(SignalKind::hangup())?, Arc::clone(running.state())));
     let name = next(&mut signals).await;
     reloads.abort();

@@ -45,7 +45,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// `text` without control characters, line separators and marks that turn the direction of writing.
-pub(super) fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().flat_map(escaped).collect()
 }
 
@@ -58,7 +58,7 @@ fn escaped(character: char) -> impl Iterator<Item = char> {
 }
 
 /// Of `candidates`, the one that `word` is most likely a slip of.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().take(MAX_SHOWN + 1).count();
     if length > MAX_SHOWN {
         return None;

@@ -53,7 +53,7 @@ async fn it_charges_and_declines_and_trips() {
             .await;
     assert!(ended.status.success(), "{ended:?}");
     let url = api.url();
-    let called = process::run(&["call", "payments.ping", "{}", "--url", &url]).await;
+    let called = process::run(&["call", "payments.ping", "{}", "--json", "--url", &url]).await;
     assert_eq!(called.status.code(), Some(1), "{called:?}");
     let problem: Value = serde_json::from_str(&called.out).expect("a problem");
     assert_eq!(problem["code"], "breaker_open");

@@ -32,7 +32,14 @@ pub(crate) struct Ended {
 /// `causeway` with these arguments, and nothing of the environment that could change what it does.
 pub(crate) fn causeway(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
-    for variable in ["CAUSEWAY_CONFIG", "CAUSEWAY_URL", "CAUSEWAY_ADMIN_URL"] {
+    for variable in [
+        "CAUSEWAY_CONFIG",
+        "CAUSEWAY_URL",
+        "CAUSEWAY_ADMIN_URL",
+        "CAUSEWAY_CLIENT_KEY",
+        "CAUSEWAY_OPERATOR_KEY",
+        "NO_COLOR",
+    ] {
         command.env_remove(variable);
     }
     command.args(arguments);
