@@ -3,7 +3,8 @@
 //! `serve` runs the server; `check` tells what is wrong with its configuration, and `schema` writes down for editors
 //! what may stand in it; `demo` runs it on a sample configuration with a simulated provider, in one process;
 //! `sandbox` runs the provider alone; `call`, `status`, `integrations` and `breaker` talk to a server that runs; `keys`
-//! makes keys for it. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! makes keys for it, `completions` what a shell completes this command with. Exit codes: 0 done, 1 failed, 2 usage or
+//! configuration.
 //!
 //! `client` asks servers, `screen` makes text for people, `output` prints it.
 
@@ -11,6 +12,7 @@ mod breaker;
 mod call;
 mod check;
 mod client;
+mod completions;
 mod demo;
 mod integrations;
 mod keys;
@@ -67,6 +69,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Write the JSON Schemas of the configuration's files, for editors that complete them.
     Schema(schema::Args),
+    /// Print what makes a shell complete this command.
+    Completions(completions::Args),
 }
 
 /// How a command ended badly.
@@ -92,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Integrations(args) => integrations::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Breaker(args) => breaker::run(&args),
     };
     match done {

@@ -1,6 +1,8 @@
 //! A key that `causeway keys new` makes opens what it is made for once it stands in the configuration, and nothing else;
 //! a command without it, or with a wrong one, says which variable it is read from.
 
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::support::process::{self, Ended};
@@ -72,4 +74,27 @@ async fn of_clients_and_of_operators() {
 async fn no_two_are_the_same() {
     let (one, other) = (new(&["client"]).await, new(&["client"]).await);
     assert_ne!(one.out, other.out);
+}
+
+#[tokio::test]
+async fn shells_complete_the_command() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let printed = process::run(&["completions", shell]).await;
+        assert!(printed.status.success() && printed.out.contains("integrations"), "{printed:?}");
+        if shell == "bash" {
+            let dir = tempfile::tempdir().expect("a directory");
+            let path = dir.path().join("causeway");
+            std::fs::write(&path, &printed.out).expect("a file");
+            let script = format!(
+                "source {}; COMP_WORDS=(causeway integ) COMP_CWORD=1; _causeway causeway integ causeway; \
+                 echo \"${{COMPREPLY[*]}}\"",
+                path.display()
+            );
+            let completed = Command::new("bash").args(["-c", &script]).output().expect("bash");
+            let completed = String::from_utf8_lossy(&completed.stdout);
+            assert_eq!(completed.trim(), "integrations");
+        }
+    }
+    let unknown = process::run(&["completions", "tcsh"]).await;
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
 }

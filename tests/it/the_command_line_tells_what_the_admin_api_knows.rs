@@ -230,7 +230,7 @@ async fn a_reader_that_has_gone_away_is_no_error_and_a_full_disk_is_one() {
     let provider = Provider::start();
     let server = Server::start(&two(&provider));
     let url = server.admin.url();
-    for arguments in [&["keys", "new", "operator"][..], &["status", "--admin-url", &url], &["keys", "new"]] {
+    for arguments in [&["completions", "bash"][..], &["status", "--admin-url", &url], &["keys", "new"]] {
         let mut command = process::causeway(arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         drop(child.stdout.take());
