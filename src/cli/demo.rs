@@ -99,7 +99,7 @@ fn guide(api: SocketAddr, admin: SocketAddr, sandbox: SocketAddr, traffic: bool)
 Some orders a second are placed already: each charges a card, sends a receipt and adds a contact. Every minute the
 e-mail provider fails for ten seconds: its breaker opens, orders are `partial` meanwhile, and it closes by itself. Then
 the CRM asks for patience, and calls wait for it. Watch it (in another terminal):
-  causeway status --watch --admin-url http://{admin} --url http://{api}
+  causeway status --watch --admin-url http://{admin}
   curl http://{api}/v1/health
 "#
         )
