@@ -86,6 +86,7 @@ mod retry_after_is_read_in_every_form;
 mod several_versions_of_an_operation_stand_side_by_side;
 mod stacked_limits_are_never_overshot_and_well_used;
 mod steps_without_after_run_side_by_side;
+mod the_alert_rules_hold_at_their_thresholds;
 mod the_api_tells_of_itself;
 mod the_body_and_the_key_are_the_same_in_every_attempt;
 mod the_catalogue_tells_what_there_is_to_run;
