@@ -3,4 +3,5 @@
 pub mod credential;
 pub mod secrets;
 pub mod tls_files;
+pub mod traces;
 pub mod transport;

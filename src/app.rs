@@ -15,8 +15,10 @@ use causeway_actors::clock::Clock;
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::LogPlan;
 use causeway_actors::ports::Transport;
+use causeway_actors::span::Spans;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::adapters::traces::{self, Exporting, TracesError};
 use crate::adapters::transport::{HttpTransport, tls};
 use crate::api::{self, Live, State};
 use crate::plans::{self, Plans};
@@ -27,6 +29,8 @@ use crate::settings::{ListenSettings, Settings, SettingsErrors};
 const MAX_CONNECTIONS: usize = 10_000;
 /// How long a listener waits for open connections when the runs are drained.
 const LISTENER_GRACE: u64 = 1;
+/// How long the last spans may take to their collector.
+const TRACES_GRACE: Duration = Duration::from_secs(3);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +41,9 @@ pub enum StartError {
     /// No TLS for outgoing connections.
     #[error("{0}")]
     Tls(#[from] tls::TlsConfigError),
+    /// No export of traces.
+    #[error("{0}")]
+    Traces(#[from] TracesError),
     /// A listener could not be bound.
     #[error("listening on {address} for {purpose}: {error}; is another server running there?")]
     Listen {
@@ -67,6 +74,7 @@ pub struct Running {
     pub admin: SocketAddr,
     state: Arc<State>,
     handles: [ServerHandle; 2],
+    exporting: Option<Exporting>,
     drain: Duration,
 }
 
@@ -100,10 +108,15 @@ impl App {
         let (api, admin) = (address(&api_listener, listen.api), address(&admin_listener, listen.admin));
         let clock = Clock::start();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let server = &self.settings.server;
+        let (spans, exporting) =
+            traces::start(&server.traces, &server.region, &self.transport, clock)?.unzip();
+        let sample = exporting.as_ref().map(|_| server.traces.sample);
         let mesh = Mesh::start(MeshSpec {
             integrations: self.plans.integrations,
             transport: self.transport,
             log: self.log,
+            spans: spans.map(|spans| spans as Arc<dyn Spans>),
             clock,
             io_threads: if listen.io_threads == 0 { cores } else { listen.io_threads as usize },
             max_runs: listen.max_in_flight as usize,
@@ -112,12 +125,13 @@ impl App {
         let live =
             Live::new(&self.settings.server, self.plans.operations, self.plans.access, mesh.directory());
         let reloader = Reloader::new(self.dir, self.settings);
-        let state = Arc::new(State::new(live, listen.max_in_flight, mesh, clock, self.metrics, reloader));
+        let state =
+            Arc::new(State::new(live, listen.max_in_flight, mesh, clock, sample, self.metrics, reloader));
         let handles = [
             serve(api_server(&state, &listen, api_listener), "the business API", api)?,
             serve(admin_server(&state, &listen, admin_listener), "the admin API", admin)?,
         ];
-        Ok(Running { api, admin, state, handles, drain: listen.drain })
+        Ok(Running { api, admin, state, handles, exporting, drain: listen.drain })
     }
 }
 
@@ -141,6 +155,9 @@ impl Running {
             handle.stop(true).await;
         }
         self.state.mesh().stop();
+        if let Some(exporting) = self.exporting {
+            exporting.stop(TRACES_GRACE).await;
+        }
         drained
     }
 }

@@ -246,6 +246,7 @@ fn at_the_next_start(started: &ServerSettings, before: &Settings, now: &Settings
         ("listen.max_in_flight", is.max_in_flight != was.max_in_flight),
         ("listen.drain", is.drain != was.drain),
         ("listen.io_threads", is.io_threads != was.io_threads),
+        ("traces", now.server.traces != started.traces),
         ("logs.format", now.server.logs.format != started.logs.format),
         ("logs.level", now.server.logs.level != started.logs.level),
     ];

@@ -50,6 +50,7 @@ mod secret;
 mod server;
 mod timeouts;
 mod tls;
+mod traces;
 
 #[cfg(test)]
 mod reference;
@@ -90,6 +91,7 @@ pub use schema::{Schema, schemas};
 pub use secret::SecretRef;
 pub use server::ServerSettings;
 pub use tls::{FilePath, IdentityFiles, TlsSettings};
+pub use traces::TraceSettings;
 
 use calls::Catalogue;
 use files::{Source, Subject};

@@ -183,11 +183,12 @@ mod tests {
             id: RunId::new("run_1"),
             correlation_id: CorrelationId::new("correlation").unwrap(),
             operation: OperationName::new("payments.charge").unwrap(),
-            trace: TraceContext { trace_id: 1, sampled: false },
+            trace: TraceContext::unrecorded(1),
         };
         StepCall {
             run: Arc::new(run),
             step: StepName::new("charge").unwrap(),
+            index: 0,
             role: Role::Primary,
             endpoint: 0,
             input: Json::parse(Bytes::from_static(input.as_bytes())).unwrap(),

@@ -36,7 +36,8 @@ use crate::guard::{self, Restarts};
 use crate::meters::Meters;
 use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::{Client, Transport};
-use crate::record::Record;
+use crate::record::{self, Record};
+use crate::span::{self, Attempt, Span, Spans};
 
 mod clients;
 mod handlers;
@@ -60,6 +61,7 @@ pub(crate) struct Parts {
     pub(crate) plan: Arc<IntegrationPlan>,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) board: Arc<Board>,
+    pub(crate) spans: Option<Arc<dyn Spans>>,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<LogPlan>,
     pub(crate) seed: u64,
@@ -85,6 +87,8 @@ pub struct IntegrationActor {
     posted: Mono,
     stale: bool,
     sampled: f64,
+    /// Of the attempt that has ended in this turn, until what it leads to is known.
+    span: Option<Span>,
     /// Set from any thread when something came free in a group of limits.
     group_released: Arc<AtomicBool>,
     /// Keeps the wakers with the groups.
@@ -148,6 +152,7 @@ impl IntegrationActor {
             posted: now.mono,
             stale: true,
             sampled: 0.0,
+            span: None,
             group_released: Arc::default(),
             watches: Vec::new(),
             parts,
@@ -173,6 +178,9 @@ impl IntegrationActor {
             body(self, now);
             self.perform(ctx, now);
         });
+        if let Some((spans, span)) = self.parts.spans.as_ref().zip(self.span.take()) {
+            spans.record(span);
+        }
         match turned {
             Ok(()) => self.schedule(ctx, now.mono),
             Err(message) => self.panicked(ctx, now.mono, &message),
@@ -195,6 +203,9 @@ impl IntegrationActor {
                 Effect::Probe(probe) => self.probe(now, probe),
                 Effect::Transition(transition) => {
                     self.tell_transition(&transition);
+                    if let Some(span) = &mut self.span {
+                        span.events.push(span::of_transition(&transition, now.mono));
+                    }
                     // Before the answers of this turn: whoever has one and looks sees what it has led to.
                     self.post(now);
                 }
@@ -303,6 +314,13 @@ impl IntegrationActor {
             if let (Disposition::Retry(_), Some(failure)) = (disposition, &failure) {
                 self.meters.retry(endpoint, failure.class);
             }
+        }
+        let run = &step.call.run;
+        if run.trace.sampled && self.parts.spans.is_some() {
+            let (failure, url) = (failure.as_ref(), record::url(&self.parts.log.sanitiser, &step));
+            let (queued, ended) = (flying.queued, now.mono);
+            let (step, trace) = (&*step, &trace);
+            self.span = Attempt { step, trace, run, failure, status, queued, disposition, url, ended }.span();
         }
         if failure.is_some() || self.sample() {
             let (log, failure) = (&self.parts.log, failure.as_ref());

@@ -4,6 +4,7 @@
 //! - [`router`] takes operations in, one router per HTTP worker;
 //! - [`integration`] is the actor of one external system, with its attempts and their connections;
 //! - [`board`] is what HTTP reads; [`stale`] keeps the last good results; [`ports`] is what the actors ask of the server;
+//! - [`span`]: what traces tell of a run;
 //! - [`credential`]: an integration's secret while it changes;
 //! - [`guard`] turns a panic into a restart; [`clock`] is the only reader of clocks; [`metric`] names every metric;
 //! - [`plan`] is what all of it is built from.
@@ -26,6 +27,7 @@ pub mod plan;
 pub mod ports;
 mod record;
 pub mod router;
+pub mod span;
 pub mod stale;
 
 pub use record::TARGET as ATTEMPT_TARGET;

@@ -19,6 +19,7 @@ use crate::integration::Parts;
 use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::Transport;
 use crate::router::{Router, Shared};
+use crate::span::Spans;
 use crate::stale::StaleStore;
 
 /// What a mesh is built from.
@@ -29,6 +30,8 @@ pub struct MeshSpec {
     pub transport: Arc<dyn Transport>,
     /// How attempts are logged.
     pub log: LogPlan,
+    /// Takes the spans of traces, if anybody records them.
+    pub spans: Option<Arc<dyn Spans>>,
     /// Reads time.
     pub clock: Clock,
     /// Threads for integrations; 0 places everything on the calling thread.
@@ -46,6 +49,7 @@ pub struct Mesh {
     groups: Groups,
     stale: Arc<StaleStore>,
     transport: Arc<dyn Transport>,
+    spans: Option<Arc<dyn Spans>>,
     clock: Clock,
     arbiters: Vec<Arbiter>,
     seed: u64,
@@ -57,13 +61,14 @@ pub struct Mesh {
 impl Mesh {
     /// Builds every integration's actor. Call inside an actix system.
     pub fn start(spec: MeshSpec) -> Self {
-        let MeshSpec { integrations, transport, log, clock, io_threads, max_runs, seed } = spec;
+        let MeshSpec { integrations, transport, log, spans, clock, io_threads, max_runs, seed } = spec;
         let mesh = Self {
             directory: ArcSwap::default(),
             board: Arc::default(),
             groups: Groups::new(),
             stale: Arc::default(),
             transport,
+            spans,
             clock,
             arbiters: (0..io_threads).map(|_| Arbiter::new()).collect(),
             seed,
@@ -84,6 +89,7 @@ impl Mesh {
             plan: Arc::clone(&plan),
             transport: Arc::clone(&self.transport),
             board: Arc::clone(&self.board),
+            spans: self.spans.clone(),
             clock: self.clock,
             log: Arc::clone(log),
             seed: self.seed.wrapping_add(index as u64),
@@ -120,7 +126,12 @@ impl Mesh {
     pub fn start_router(&self) -> Addr<Router> {
         let index = self.routers.fetch_add(1, Ordering::Relaxed);
         let (board, stale) = (Arc::clone(&self.board), Arc::clone(&self.stale));
-        Router::new(Shared { board, stale, clock: self.clock }, index, self.max_runs).start()
+        Router::new(
+            Shared { board, stale, spans: self.spans.clone(), clock: self.clock },
+            index,
+            self.max_runs,
+        )
+        .start()
     }
 
     /// Finds the integrations that there are now.

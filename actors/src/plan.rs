@@ -108,6 +108,8 @@ pub struct StepCall {
     pub run: Arc<RunContext>,
     /// The step's name.
     pub step: StepName,
+    /// The step's place in its run, from 0.
+    pub index: usize,
     /// Which of the step's calls.
     pub role: Role,
     /// The endpoint's index in its integration.
@@ -150,15 +152,24 @@ impl RunContext {
 pub struct TraceContext {
     /// 16 bytes, not all zero.
     pub trace_id: u128,
-    /// Whether the caller records the trace.
+    /// The caller's span, if a caller gave one.
+    pub caller: Option<u64>,
+    /// The run's own span.
+    pub run: u64,
+    /// Whether the trace is recorded: as the caller says, or as we have decided for one of our own.
     pub sampled: bool,
 }
 
 impl TraceContext {
-    /// Reads a `traceparent` of version 00; anything else is no trace context.
+    /// A trace of our own that nobody records.
+    pub const fn unrecorded(trace_id: u128) -> Self {
+        Self { trace_id, caller: None, run: 0, sampled: false }
+    }
+
+    /// Reads a `traceparent` of version 00; anything else is no trace context. `run` is the span of the run that begins.
     ///
     /// Source: <https://www.w3.org/TR/trace-context/#traceparent-header>.
-    pub fn parse(header: &str) -> Option<Self> {
+    pub fn parse(header: &str, run: u64) -> Option<Self> {
         let mut parts = header.split('-');
         let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let hex = |text: &str, len: usize| {
@@ -169,9 +180,9 @@ impl TraceContext {
             return None;
         }
         let trace_id = u128::from_str_radix(trace, 16).ok().filter(|id| *id != 0)?;
-        let parent = u64::from_str_radix(parent, 16).ok().filter(|id| *id != 0);
+        let caller = u64::from_str_radix(parent, 16).ok().filter(|id| *id != 0)?;
         let flags = u8::from_str_radix(flags, 16).ok()?;
-        parent.map(|_| Self { trace_id, sampled: flags & 1 == 1 })
+        Some(Self { trace_id, caller: Some(caller), run, sampled: flags & 1 == 1 })
     }
 
     /// Writes the `traceparent` of a child span.
@@ -183,6 +194,20 @@ impl TraceContext {
     pub fn trace_id(self) -> String {
         format!("{:032x}", self.trace_id)
     }
+
+    /// The span of the run's step at this place, from 0.
+    pub fn step(self, index: usize) -> u64 {
+        spread(self.run.wrapping_add(index as u64).wrapping_add(1)).max(1)
+    }
+}
+
+/// Spreads numbers that are close to each other over 64 bits, no two to the same.
+///
+/// Source: the finaliser of SplitMix64, Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+const fn spread(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
 }
 
 /// The wait that rounds up to whole seconds, as the Retry-After header tells it; at least one.
@@ -197,8 +222,9 @@ mod tests {
     #[test]
     fn traceparent_is_read_and_written() {
         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let trace = TraceContext::parse(header).unwrap();
+        let trace = TraceContext::parse(header, 7).unwrap();
         assert_eq!(trace.header(0x00f0_67aa_0ba9_02b7), header);
+        assert_eq!((trace.caller, trace.run, trace.sampled), (Some(0x00f0_67aa_0ba9_02b7), 7, true));
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -208,8 +234,16 @@ mod tests {
             "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-x",
         ] {
-            assert_eq!(TraceContext::parse(bad), None, "{bad}");
+            assert_eq!(TraceContext::parse(bad, 7), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn every_step_of_a_run_has_a_span_of_its_own() {
+        let trace = TraceContext { run: 7, ..TraceContext::unrecorded(1) };
+        let spans: std::collections::BTreeSet<u64> = (0..64).map(|index| trace.step(index)).collect();
+        assert_eq!(spans.len(), 64);
+        assert!(!spans.contains(&trace.run) && !spans.contains(&0));
     }
 
     #[test]

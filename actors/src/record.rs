@@ -8,6 +8,7 @@ use std::time::Duration;
 use causeway_core::again::Again;
 use causeway_core::failure::Failure;
 use causeway_core::integration::Disposition;
+use causeway_core::sanitise::Sanitiser;
 use http::{HeaderMap, header};
 
 use crate::attempt::{StepState, Trace};
@@ -37,9 +38,7 @@ impl Record<'_> {
         let sanitiser = &self.log.sanitiser;
         let request = self.step.request();
         let response = self.trace.response.as_ref();
-        let url = request.map(|request| {
-            format!("{}{}", self.step.plan.base_url, sanitiser.query(&request.path_and_query))
-        });
+        let url = url(sanitiser, self.step);
         let retry_in = match self.disposition {
             Disposition::Retry(delay) => Some(millis(delay)),
             Disposition::Succeeded
@@ -110,7 +109,13 @@ fn sent_again(again: &Again) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
+/// The URL of a step's request, as it may be shown; `None` before it is written.
+pub(crate) fn url(sanitiser: &Sanitiser, step: &StepState) -> Option<String> {
+    let request = step.request()?;
+    Some(format!("{}{}", step.plan.base_url, sanitiser.query(&request.path_and_query)))
+}
+
 /// Milliseconds with a resolution of a microsecond.
-fn millis(span: Duration) -> f64 {
+pub(crate) fn millis(span: Duration) -> f64 {
     span.as_micros() as f64 / 1000.0
 }

@@ -29,6 +29,7 @@ use crate::integration::{Execute, StepReply};
 use crate::meters::RunMeters;
 use crate::metric::{Labels, Metric};
 use crate::plan::{RunContext, StepCall};
+use crate::span::{self, Spans};
 use crate::stale::StaleStore;
 
 mod flight;
@@ -45,6 +46,7 @@ use messages::{News, StepNews};
 pub(crate) struct Shared {
     pub(crate) board: Arc<Board>,
     pub(crate) stale: Arc<StaleStore>,
+    pub(crate) spans: Option<Arc<dyn Spans>>,
     pub(crate) clock: Clock,
 }
 
@@ -147,6 +149,7 @@ impl Router {
         let call = StepCall {
             run: Arc::clone(&flight.context),
             step: plan.name.clone(),
+            index: step,
             role,
             endpoint: target.endpoint_index,
             input,
@@ -163,7 +166,14 @@ impl Router {
 
     fn finish(&mut self, flight: &mut Flight, outcome: Outcome) {
         flight.recorded = true;
-        let took = self.shared.clock.mono().since(flight.run.began().mono);
+        let (began, ended) = (flight.run.began().mono, self.shared.clock.mono());
+        let took = ended.since(began);
+        if let Some(spans) = self.shared.spans.as_ref().filter(|_| flight.context.trace.sampled) {
+            let (trace, client) = (flight.context.trace, flight.client.as_ref());
+            span::of_run(&outcome, trace, client, began, ended)
+                .into_iter()
+                .for_each(|span| spans.record(span));
+        }
         if let Some(meters) = self.meters.get(&outcome.operation) {
             meters.ended(outcome.status, took);
         }

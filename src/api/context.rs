@@ -52,10 +52,18 @@ fn fallback() -> CorrelationId {
     }
 }
 
-/// The caller's trace; one of our own, not recorded, where it gives none.
-pub(super) fn trace(request: &HttpRequest) -> TraceContext {
-    let given = request.headers().get(TRACEPARENT).and_then(text).and_then(TraceContext::parse);
-    given.unwrap_or_else(|| TraceContext { trace_id: Uuid::now_v7().as_u128(), sampled: false })
+/// The caller's trace, with whether it is recorded; where it gives none, one of our own, of which this share is
+/// recorded.
+pub(super) fn trace(request: &HttpRequest, sample: f64) -> TraceContext {
+    let (_, run) = Uuid::new_v4().as_u64_pair();
+    let given = request.headers().get(TRACEPARENT).and_then(text);
+    given.and_then(|given| TraceContext::parse(given, run)).unwrap_or_else(|| {
+        let trace_id = Uuid::now_v7().as_u128();
+        // The last bits of a UUID are chance.
+        let dice = f64::from((trace_id & u128::from(u32::MAX)) as u32) / f64::from(u32::MAX);
+        let sampled = sample > 0.0 && dice <= sample;
+        TraceContext { trace_id, caller: None, run, sampled }
+    })
 }
 
 /// A new run's id.

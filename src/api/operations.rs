@@ -95,7 +95,7 @@ async fn dispatch(
     let message = Dispatch {
         id: id.clone(),
         correlation_id: correlation_id.clone(),
-        trace: context::trace(request),
+        trace: context::trace(request, state.sample()),
         plan,
         directory,
         input,

@@ -27,6 +27,8 @@ pub struct State {
     live: ArcSwap<Live>,
     mesh: Mesh,
     clock: Clock,
+    /// The share of runs whose trace we record where nobody else decides; `None` where nothing is recorded.
+    sample: Option<f64>,
     metrics: Option<PrometheusHandle>,
     runs: Arc<Semaphore>,
     max_runs: u32,
@@ -104,6 +106,7 @@ impl State {
         max_runs: u32,
         mesh: Mesh,
         clock: Clock,
+        sample: Option<f64>,
         metrics: Option<PrometheusHandle>,
         reloader: Reloader,
     ) -> Self {
@@ -111,6 +114,7 @@ impl State {
             live: ArcSwap::from_pointee(live),
             mesh,
             clock,
+            sample,
             metrics,
             runs: Arc::new(Semaphore::new(max_runs as usize)),
             max_runs,
@@ -166,6 +170,11 @@ impl State {
     /// A place among all runs; `None` when there is none.
     pub fn run_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.runs).try_acquire_owned().ok()
+    }
+
+    /// The share of runs whose trace is recorded where nobody else decides.
+    pub fn sample(&self) -> f64 {
+        self.sample.unwrap_or_default()
     }
 
     /// Runs that are not over.

@@ -68,7 +68,9 @@ pub(super) fn start(
 ) -> Result<Running, CommandError> {
     let mut app = app::build(settings, Some(metrics.clone())).map_err(|error| match error {
         StartError::Settings(errors) => CommandError::Usage(wrong(&errors)),
-        error @ (StartError::Tls(_) | StartError::Listen { .. }) => CommandError::Failed(error.to_string()),
+        error @ (StartError::Tls(_) | StartError::Traces(_) | StartError::Listen { .. }) => {
+            CommandError::Failed(error.to_string())
+        }
     })?;
     if let Some(dir) = dir {
         app = app.reloads_from(dir.to_owned());

@@ -37,13 +37,26 @@ impl BaseUrl {
 
     pub(super) fn read(value: Value<'_>) -> Option<Self> {
         let text = value.string("a URL such as \"https://api.example.com\"")?;
-        match Self::parse(text) {
+        match Self::parse(text, PlainHttp::Loopback) {
             Ok(url) => Some(url),
             Err(wrong) => value.wrong(wrong.message()),
         }
     }
 
-    fn parse(text: &str) -> Result<Self, Wrong> {
+    /// Where telemetry goes: no secret and no payload, so plain HTTP will do within one's own network.
+    pub(super) fn read_collector(value: Value<'_>) -> Option<Self> {
+        let text = value.string("a URL such as \"http://127.0.0.1:4318\"")?;
+        match Self::parse(text, PlainHttp::Anywhere) {
+            Ok(url) => Some(url),
+            Err(Wrong::UserInfo) => value.wrong(
+                "the URL carries a user or a password; remove them and set OTEL_EXPORTER_OTLP_HEADERS in the environment",
+            ),
+            Err(Wrong::Query) => value.wrong("the URL has a query; remove it"),
+            Err(wrong) => value.wrong(wrong.message()),
+        }
+    }
+
+    fn parse(text: &str, plain: PlainHttp) -> Result<Self, Wrong> {
         if text.contains('#') {
             return Err(Wrong::Fragment);
         }
@@ -59,7 +72,7 @@ impl BaseUrl {
         }
         let scheme = match scheme.as_str().to_ascii_lowercase().as_str() {
             "https" => Scheme::HTTPS,
-            "http" if is_loopback(authority.host()) => Scheme::HTTP,
+            "http" if plain == PlainHttp::Anywhere || is_loopback(authority.host()) => Scheme::HTTP,
             "http" => return Err(Wrong::PlainHttp),
             _ => return Err(Wrong::NoUrl),
         };
@@ -87,6 +100,13 @@ pub(super) const fn is_path_byte(byte: u8) -> bool {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
         | b'-' | b'.' | b'_' | b'~' | b'%' | b'/' | b':' | b'@'
         | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+}
+
+/// Where to plain HTTP may be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PlainHttp {
+    Loopback,
+    Anywhere,
 }
 
 /// Why a text is no base URL.
@@ -154,9 +174,17 @@ mod tests {
             ("http://localhost:1/x", "http://localhost:1/x", "/x"),
             ("http://[::1]", "http://[::1]", ""),
         ] {
-            let url = BaseUrl::parse(text).unwrap();
+            let url = BaseUrl::parse(text, PlainHttp::Loopback).unwrap();
             assert_eq!((url.to_string().as_str(), url.prefix()), (printed, prefix), "{text}");
         }
+    }
+
+    #[test]
+    fn telemetry_may_go_to_ones_own_network_in_the_open() {
+        for text in ["http://collector.internal:4318", "http://10.0.0.1:4318", "https://collector.example"] {
+            assert_eq!(BaseUrl::parse(text, PlainHttp::Anywhere).unwrap().to_string(), text);
+        }
+        assert_eq!(BaseUrl::parse("http://user:pw@x", PlainHttp::Anywhere), Err(Wrong::UserInfo));
     }
 
     #[test]
@@ -186,7 +214,7 @@ mod tests {
             ("https://x?key=1", Wrong::Query),
             ("https://x/#a", Wrong::Fragment),
         ] {
-            assert_eq!(BaseUrl::parse(text), Err(wrong), "{text}");
+            assert_eq!(BaseUrl::parse(text, PlainHttp::Loopback), Err(wrong), "{text}");
         }
     }
 }

@@ -6,12 +6,13 @@ use super::listen::{Keyed, ListenSettings};
 use super::logs::LogSettings;
 use super::reader::{Table, Value, shown};
 use super::redact::RedactSettings;
+use super::traces::TraceSettings;
 
 /// The longest region, in bytes.
 const MAX_REGION: usize = 64;
 
 /// What the contract has and this version does not.
-const NOT_YET: [&str; 6] = ["store", "encryption", "secrets", "traces", "subscriptions", "allow_chaos"];
+const NOT_YET: [&str; 5] = ["store", "encryption", "secrets", "subscriptions", "allow_chaos"];
 
 /// `causeway.toml`. Everything in it has a default, and so has the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub struct ServerSettings {
     pub operators: Vec<OperatorSettings>,
     /// `[logs]`: what is logged, and how.
     pub logs: LogSettings,
+    /// `[traces]`: where spans go.
+    pub traces: TraceSettings,
     /// `[redact]`: what is masked besides the built-in list.
     pub redact: RedactSettings,
     /// `[defaults]`: what every integration starts from.
@@ -40,6 +43,7 @@ impl Default for ServerSettings {
             clients: Vec::new(),
             operators: Vec::new(),
             logs: LogSettings::default(),
+            traces: TraceSettings::default(),
             redact: RedactSettings::default(),
             defaults: DefaultSettings::default(),
         }
@@ -58,6 +62,7 @@ impl ServerSettings {
             clients,
             operators,
             logs: table.section("logs", LogSettings::read),
+            traces: table.section("traces", TraceSettings::read),
             redact: table.section("redact", RedactSettings::read),
             defaults: table.section("defaults", DefaultSettings::read),
         }

@@ -37,6 +37,10 @@ bodies = "none"
 max_body = "1KiB"
 sample_success = 0.5
 
+[traces]
+otlp = "http://collector.internal:4318/"
+sample = 0.1
+
 [redact]
 fields = ["passport"]
 headers = ["X-Internal"]
@@ -196,6 +200,8 @@ fn every_key_of_the_server_is_taken() {
             sample_success: 0.5,
         }
     );
+    let otlp = server.traces.otlp.as_ref().map(ToString::to_string);
+    assert_eq!((otlp.as_deref(), server.traces.sample), (Some("http://collector.internal:4318"), 0.1));
     let [client] = &server.clients[..] else { panic!("{:?}", server.clients) };
     assert_eq!(
         (client.name.as_str(), &client.key.value),
@@ -631,7 +637,7 @@ fn what_is_wrong_with_the_server_is_told() {
             (
                 "[stores]\nurl = \"x\"",
                 &[
-                    "1:2: unknown key `stores`; known here: `clients`, `operators`, `region`, `listen`, `logs`, `redact`, `defaults`",
+                    "1:2: unknown key `stores`; known here: `clients`, `operators`, `region`, `listen`, `logs`, `traces`, `redact`, `defaults`",
                 ],
             ),
             ("listen = 1", &["1:10: `listen`: an integer cannot stand here; write a table"]),
@@ -679,6 +685,13 @@ fn what_is_wrong_with_the_server_is_told() {
                     "2:10: `logs.format`: \"jsn\" is not available; did you mean \"json\"?",
                     "3:10: `logs.bodies`: \"raw\" is not available; write \"sanitised\" or \"none\"",
                     "4:18: `logs.sample_success`: 1.5 is out of range; write 0.0 to 1.0",
+                ],
+            ),
+            (
+                "[traces]\notlp = \"http://user:pw@collector\"\nsample = 2.0",
+                &[
+                    "2:8: `traces.otlp`: the URL carries a user or a password; remove them and set OTEL_EXPORTER_OTLP_HEADERS in the environment",
+                    "3:10: `traces.sample`: 2 is out of range; write 0.0 to 1.0",
                 ],
             ),
             (

@@ -5,8 +5,6 @@
 //! run side by side; none waits for a fixed time where it can wait for a condition.
 #![cfg(test)]
 
-mod support;
-
 mod a_200_with_an_error_in_its_body_is_classified_by_rule;
 mod a_429_holds_up_whom_it_concerns;
 mod a_429_parks_every_caller_until_retry_after;
@@ -86,6 +84,7 @@ mod retry_after_is_read_in_every_form;
 mod several_versions_of_an_operation_stand_side_by_side;
 mod stacked_limits_are_never_overshot_and_well_used;
 mod steps_without_after_run_side_by_side;
+mod support;
 mod the_alert_rules_hold_at_their_thresholds;
 mod the_api_tells_of_itself;
 mod the_body_and_the_key_are_the_same_in_every_attempt;
@@ -94,6 +93,7 @@ mod the_command_line_tells_what_the_admin_api_knows;
 mod the_demo_runs;
 mod the_provider_that_served_is_the_one_undone;
 mod the_shorter_deadline_binds_wherever_the_time_goes;
+mod traces_tell_of_runs_steps_and_attempts;
 mod waits_grow_and_are_never_short;
 mod what_can_never_fit_a_limit_is_refused_at_once;
 mod what_does_not_exist_yet_is_answered_501;

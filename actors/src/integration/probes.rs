@@ -61,11 +61,12 @@ impl IntegrationActor {
             correlation_id: CorrelationId::of(&id),
             id,
             operation: OperationName::probe(),
-            trace: TraceContext { trace_id, sampled: false },
+            trace: TraceContext::unrecorded(trace_id),
         };
         let call = StepCall {
             run: Arc::new(run),
             step: StepName::probe(),
+            index: 0,
             role: Role::Primary,
             endpoint,
             input: Json::of(&serde_json::Map::new()),

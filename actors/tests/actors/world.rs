@@ -41,7 +41,7 @@ pub(crate) const MAX_RUNS: usize = 1000;
 /// Until everything that can still happen has happened, in a world with deadlines and timeouts of up to 10 s.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
-const TRACE: TraceContext = TraceContext { trace_id: 1, sampled: false };
+const TRACE: TraceContext = TraceContext::unrecorded(1);
 
 pub(crate) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -121,6 +121,7 @@ impl World {
             integrations: integrations.into(),
             transport: Arc::new(transport.clone()),
             log: log(),
+            spans: None,
             clock,
             io_threads: 0,
             max_runs: MAX_RUNS,
@@ -264,7 +265,7 @@ impl World {
         });
         let (step, deadline) = (StepName::new("charge").unwrap(), self.clock.mono() + budget);
         let (endpoint, input, priority) = (to as usize, Json::NULL, Priority::default());
-        let call = StepCall { run, step, role: Role::Primary, endpoint, input, priority, deadline };
+        let call = StepCall { run, step, index: 0, role: Role::Primary, endpoint, input, priority, deadline };
         let id = CallId(u64::MAX - u64::from(self.names.get()));
         let plan = Arc::clone(self.place().plan());
         let permit = self.place().permit().unwrap();

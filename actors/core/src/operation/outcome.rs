@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::failure::{ErrorClass, Failure};
 use crate::json::Json;
 use crate::name::{CorrelationId, EndpointName, IntegrationName, OperationName, RunId, StepName};
-use crate::time::Wall;
+use crate::time::{Mono, Wall};
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -153,6 +153,9 @@ pub struct StepOutcome {
     /// From its start to its end; `duration_ms` in the document.
     #[serde(rename = "duration_ms", serialize_with = "millis")]
     pub duration: Duration,
+    /// When it was started; `None` if it was not.
+    #[serde(skip)]
+    pub began: Option<Mono>,
     /// Who gave the result.
     pub served_by: Option<ServedBy>,
     /// What went wrong, or why it was skipped or not taken back.

@@ -92,6 +92,7 @@ impl Run {
                 status: state.status,
                 attempts: state.attempts.saturating_add(state.attempts_out),
                 duration: took.unwrap_or(Duration::ZERO),
+                began: state.began,
                 served_by: state.served_by,
                 error: state.error.clone(),
             }
