@@ -24,6 +24,7 @@ mod page;
 mod probes;
 pub mod problem;
 mod runs;
+mod shown;
 mod state;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use causeway_actors::router::Router;
 
+pub(crate) use shown::Shown;
 pub use state::{Live, State};
 
 /// The routes of the business API.
@@ -67,12 +69,14 @@ fn error_pages(config: &mut ServiceConfig) {
 pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
     let commands = web::scope("/admin/v1")
         .wrap(from_fn(access::operators))
+        .route("/config", web::get().to(config::show))
         .route("/config/reload", web::post().to(config::reload))
         .route("/integrations", web::get().to(admin::list))
         .route("/integrations/{name}", web::get().to(admin::show))
         .route("/integrations/{name}/breaker/trip", web::post().to(admin::trip))
         .route("/integrations/{name}/breaker/reset", web::post().to(admin::reset))
         .route("/integrations/{name}/breaker/mode", web::post().to(admin::set_mode))
+        .route("/notices", web::get().to(config::notices))
         .default_service(web::to(problem::no_such_page));
     let health = web::scope("/v1")
         .wrap(from_fn(access::operators))

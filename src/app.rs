@@ -20,7 +20,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::adapters::traces::{self, Exporting, TracesError};
 use crate::adapters::transport::{HttpTransport, tls};
-use crate::api::{self, Live, State};
+use crate::api::{self, Live, Shown, State};
 use crate::plans::{self, Plans};
 use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
@@ -112,6 +112,7 @@ impl App {
         let (spans, exporting) =
             traces::start(&server.traces, &server.region, &self.transport, clock)?.unzip();
         let sample = exporting.as_ref().map(|_| server.traces.sample);
+        let shown = Shown::new(&self.settings, &self.log.sanitiser);
         let mesh = Mesh::start(MeshSpec {
             integrations: self.plans.integrations,
             transport: self.transport,
@@ -122,8 +123,8 @@ impl App {
             max_runs: listen.max_in_flight as usize,
             seed: uuid::Uuid::new_v4().as_u64_pair().0,
         });
-        let live =
-            Live::new(&self.settings.server, self.plans.operations, self.plans.access, mesh.directory());
+        let Plans { operations, access, .. } = self.plans;
+        let live = Live::new(&self.settings.server, shown, operations, access, mesh.directory());
         let reloader = Reloader::new(self.dir, self.settings);
         let state =
             Arc::new(State::new(live, listen.max_in_flight, mesh, clock, sample, self.metrics, reloader));

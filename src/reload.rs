@@ -13,7 +13,7 @@ use causeway_actors::plan::{IntegrationPlan, LogPlan};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::api::{Live, State};
+use crate::api::{Live, Shown, State};
 use crate::plans::{self, Plans, Secrets};
 use crate::settings::{Advice, Examined, ServerSettings, Settings, SettingsError, SettingsErrors};
 
@@ -150,15 +150,27 @@ impl Reloader {
             advice: advice.iter().map(ToString::to_string).collect(),
             durable: true,
         };
+        let shown = Shown::new(&settings, &log.sanitiser);
         let directory = state.mesh().reconfigure(integrations, log).await;
         let access = plans.access.going_on_from(state.live().access());
-        state.swap(Live::new(&settings.server, plans.operations, access, directory));
+        state.swap(Live::new(&settings.server, shown, plans.operations, access, directory));
         *current = settings;
         Ok(report)
     }
 }
 
 impl Reloader {
+    /// The directory of files, where there is one.
+    pub fn dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// What was accepted and takes effect at the next start.
+    pub async fn notes(&self) -> Vec<String> {
+        let current = self.current.lock().await;
+        at_the_next_start(&self.started, &current, &current)
+    }
+
     /// The listeners stay where they are until the next start: one that other machines reach goes on asking for keys.
     fn keep_keys(&self, now: &ServerSettings) -> Result<(), ReloadError> {
         let listen = &self.started.listen;

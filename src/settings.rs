@@ -28,6 +28,7 @@ mod calls;
 mod classify;
 mod cost;
 mod defaults;
+mod effective;
 mod endpoint;
 mod error;
 mod files;
@@ -76,6 +77,7 @@ pub use causeway_core::limits::LimitKind;
 pub use classify::ClassifyRule;
 pub use cost::CostSettings;
 pub use defaults::DefaultSettings;
+pub use effective::{Written, effective};
 pub use endpoint::{BodyFormat, EndpointSettings};
 pub use error::{Advice, At, Finding, Placed, Position, SettingsError, SettingsErrors};
 pub use idempotency::IdempotencySettings;
@@ -107,6 +109,10 @@ pub struct Settings {
     pub integrations: Vec<IntegrationSettings>,
     /// The operations, by name, each version for itself.
     pub operations: Vec<OperationSettings>,
+    /// What all of it was read from.
+    pub files: Vec<Written>,
+    /// What is right and yet unwise.
+    pub advice: Vec<Advice>,
 }
 
 /// All that reading a configuration finds out.
@@ -188,8 +194,13 @@ struct Findings {
 fn assemble(dir: &Path, sources: &[Source], errors: SettingsErrors) -> Examined {
     let all_found = errors.is_empty();
     let mut found = Findings { errors, advice: Vec::new() };
-    let mut settings =
-        Settings { server: ServerSettings::default(), integrations: Vec::new(), operations: Vec::new() };
+    let mut settings = Settings {
+        server: ServerSettings::default(),
+        integrations: Vec::new(),
+        operations: Vec::new(),
+        files: sources.iter().filter_map(Written::of).collect(),
+        advice: Vec::new(),
+    };
     let mut catalogue = Catalogue::default();
     for source in sources {
         match &source.subject {
@@ -225,6 +236,7 @@ fn assemble(dir: &Path, sources: &[Source], errors: SettingsErrors) -> Examined 
     found.advice.extend(operation::advice(&settings.operations, &settings.integrations));
     let files: Vec<Arc<str>> = sources.iter().map(|source| Arc::clone(&source.shown)).collect();
     found.errors.sort(&files);
+    settings.advice.clone_from(&found.advice);
     Examined { settings, errors: found.errors, advice: found.advice, files }
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::{self, Health};
 use super::problem::{Code, Problem, printable};
+use super::shown::Notice;
 use super::{State, access, body, page};
 use crate::settings::duration;
 
@@ -29,6 +30,9 @@ const MAX_REASON: usize = 500;
 struct Integration {
     name: String,
     title: Option<String>,
+    group: Option<String>,
+    owner: Option<String>,
+    runbook: Option<String>,
     status: Health,
     reasons: Vec<&'static str>,
     breaker: Breaker,
@@ -36,6 +40,7 @@ struct Integration {
     parked_for_ms: Option<u64>,
     pool: Pool,
     actor: Actor,
+    notices: Vec<Notice>,
     as_of: Wall,
     durable: bool,
 }
@@ -241,9 +246,14 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
     let health = health::of(&snapshot, now);
     let view = &snapshot.view;
     let age = now.mono.since(snapshot.at.mono);
+    let live = state.live();
+    let about = |key| live.shown().of_integration(place.name().as_str(), key);
     Some(Integration {
         name: place.name().to_string(),
         title: place.plan().title.clone(),
+        group: about("group"),
+        owner: about("owner"),
+        runbook: about("runbook"),
         status: health.status,
         reasons: health.reasons,
         breaker: breaker(&snapshot, now),
@@ -272,6 +282,7 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
             },
             generation: snapshot.generation,
         },
+        notices: live.shown().notices_of(place.name().as_str()),
         as_of: snapshot.at.wall,
         durable: false,
     })

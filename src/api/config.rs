@@ -1,14 +1,39 @@
-//! `/admin/v1/config`: reads the configuration again.
+//! `/admin/v1/config`: shows the configuration, and reads it again; `/admin/v1/notices`: what is to be said of it.
 //!
 //! A set of files that is wrong changes nothing and is answered with everything that is wrong, each at its place.
 
-use actix_web::HttpResponse;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
 
-use super::State;
 use super::problem::{Code, Problem};
+use super::shown::Notice;
+use super::{State, page};
 use crate::reload::ReloadError;
 use crate::settings::Finding;
+
+pub(super) async fn show(state: Data<State>) -> HttpResponse {
+    let notes = state.reloader().notes().await;
+    let directory = state.reloader().dir().map(|dir| dir.display().to_string());
+    let live = state.live();
+    let shown = live.shown();
+    HttpResponse::Ok().json(json!({
+        "directory": directory,
+        "files": shown.files,
+        "server": shown.config["server"],
+        "integrations": shown.config["integrations"],
+        "operations": shown.config["operations"],
+        "notes": notes,
+        "durable": directory.is_some(),
+    }))
+}
+
+pub(super) async fn notices(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let live = state.live();
+    let key = |(index, notice): (usize, &Notice)| (format!("{index:06}"), notice.clone());
+    let all = live.shown().notices.iter().enumerate().map(key).collect();
+    Ok(HttpResponse::Ok().json(page::of(&request, all)?))
+}
 
 pub(super) async fn reload(state: Data<State>) -> Result<HttpResponse, Problem> {
     // In a task of its own: a caller that hangs up must not leave it half done.

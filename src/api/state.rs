@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::access;
+use super::{Shown, access};
 use crate::access::{Access, Lockout};
 use crate::plans::Versions;
 use crate::reload::{ReloadError, Reloader, Report};
@@ -40,6 +40,7 @@ pub struct State {
 /// What a reload swaps, whole: who looks once sees one configuration, never parts of two.
 pub struct Live {
     region: String,
+    shown: Shown,
     max_body: usize,
     operations: HashMap<OperationName, Versions>,
     access: Access,
@@ -51,6 +52,7 @@ impl Live {
     /// Of settings, and what was made of them.
     pub(crate) fn new(
         settings: &ServerSettings,
+        shown: Shown,
         operations: HashMap<OperationName, Versions>,
         access: Access,
         directory: Arc<Directory>,
@@ -58,7 +60,7 @@ impl Live {
         operations.values().flat_map(Versions::all).for_each(|offer| router::announce(&offer.plan));
         let (region, max_body) = (settings.region.clone(), settings.listen.max_body);
         let trusted_proxies = settings.listen.trusted_proxies.clone();
-        Self { region, max_body, operations, access, trusted_proxies, directory }
+        Self { region, shown, max_body, operations, access, trusted_proxies, directory }
     }
 
     /// Who may call, and who may operate.
@@ -76,6 +78,11 @@ impl Live {
     /// Where this server runs, as its settings say.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// The configuration, as it may be shown.
+    pub(super) const fn shown(&self) -> &Shown {
+        &self.shown
     }
 
     /// The largest request body, in bytes.
@@ -145,6 +152,11 @@ impl State {
             Err(error) => tracing::error!(%error, "the configuration was not reloaded"),
         }
         reloaded
+    }
+
+    /// Reads the configuration again.
+    pub(super) const fn reloader(&self) -> &Reloader {
+        &self.reloader
     }
 
     /// The actors.

@@ -90,6 +90,7 @@ mod the_api_tells_of_itself;
 mod the_body_and_the_key_are_the_same_in_every_attempt;
 mod the_catalogue_tells_what_there_is_to_run;
 mod the_command_line_tells_what_the_admin_api_knows;
+mod the_configuration_that_holds_is_shown;
 mod the_demo_runs;
 mod the_provider_that_served_is_the_one_undone;
 mod the_shorter_deadline_binds_wherever_the_time_goes;

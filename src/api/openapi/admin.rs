@@ -32,6 +32,8 @@ pub(in crate::api) fn admin() -> Value {
         "Health": schemas::health(),
         "Integration": schemas::integration(),
         "Breaker": schemas::breaker(),
+        "Notice": schemas::notice(),
+        "Config": schemas::config(),
     });
     let reason =
         json!({ "type": "string", "minLength": 1, "maxLength": 500, "description": "Why; shown to others." });
@@ -59,6 +61,18 @@ pub(in crate::api) fn admin() -> Value {
             "reset_breaker", "Back to automatic: closed, with an empty window", &reset, &[]),
         "/admin/v1/integrations/{name}/breaker/mode": command(
             "set_breaker_mode", "Says who rules the breaker", &mode, &["mode", "reason"]),
+        "/admin/v1/notices": { "get": {
+            "operationId": "list_notices",
+            "summary": "What an operator should know of and that stops nothing",
+            "parameters": paging(),
+            "responses": answers(vec![(StatusCode::OK, document("A page.", &page_of(&reference("Notice"))))], &ANY),
+        } },
+        "/admin/v1/config": { "get": {
+            "operationId": "show_config",
+            "summary": "The configuration that holds, defaults included",
+            "description": "Secrets are shown as references; what else may not be shown is masked.",
+            "responses": answers(vec![(StatusCode::OK, document("The configuration.", &reference("Config")))], &ANY),
+        } },
         "/admin/v1/config/reload": { "post": {
             "operationId": "reload",
             "summary": "Reads the configuration again",

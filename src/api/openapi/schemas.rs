@@ -161,6 +161,9 @@ pub(super) fn integration() -> Value {
     let properties = json!({
         "name": string(),
         "title": nullable_string(),
+        "group": nullable_string(),
+        "owner": { "type": ["string", "null"], "description": "Who is responsible for it." },
+        "runbook": { "type": ["string", "null"], "description": "Where it is written what to do when it fails." },
         "status": words(["healthy", "degraded", "down"]),
         "reasons": { "type": "array", "items": string() },
         "breaker": reference("Breaker"),
@@ -171,7 +174,37 @@ pub(super) fn integration() -> Value {
             json!({ "condition": words(["running", "restarting", "quarantined"]), "generation": count() }),
             &[],
         ),
+        "notices": { "type": "array", "items": reference("Notice") },
         "as_of": time(),
+        "durable": { "type": "boolean", "description": "Whether it would survive a restart." }
+    });
+    object(properties, &[])
+}
+
+/// Something that an operator should know of.
+pub(super) fn notice() -> Value {
+    let properties = json!({
+        "integration": nullable_string(),
+        "kind": words(["configuration"]),
+        "file": string(),
+        "line": nullable_count(),
+        "column": nullable_count(),
+        "message": string()
+    });
+    object(properties, &[])
+}
+
+/// The configuration that holds.
+pub(super) fn config() -> Value {
+    let tables = json!({ "type": "object", "additionalProperties": { "type": "object" } });
+    let texts = json!({ "type": "array", "items": string() });
+    let properties = json!({
+        "directory": { "type": ["string", "null"], "description": "Where it was read from; `null`: from no files." },
+        "files": texts,
+        "server": { "type": "object", "description": "causeway.toml, over the defaults." },
+        "integrations": tables,
+        "operations": tables,
+        "notes": { "type": "array", "items": string(), "description": "What takes effect at the next start." },
         "durable": { "type": "boolean", "description": "Whether it would survive a restart." }
     });
     object(properties, &[])

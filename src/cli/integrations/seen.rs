@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub(in crate::cli) struct Integration {
     pub(in crate::cli) name: String,
     pub(super) title: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) runbook: Option<String>,
     pub(in crate::cli) status: String,
     #[serde(default)]
     pub(super) reasons: Vec<String>,
@@ -17,9 +19,16 @@ pub(in crate::cli) struct Integration {
     pub(super) parked_for_ms: Option<u64>,
     pub(super) pool: Pool,
     pub(super) actor: Actor,
+    #[serde(default)]
+    pub(super) notices: Vec<Notice>,
     pub(super) as_of: String,
     #[serde(default)]
     pub(super) durable: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Notice {
+    pub(super) message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,7 +95,7 @@ pub(in crate::cli) mod testing {
     /// A healthy integration, as the API tells it, with `changes` to its document.
     pub(in crate::cli) fn seen(name: &str, changes: &[(&str, Value)]) -> Integration {
         let mut document = json!({
-            "name": name, "title": null, "status": "healthy", "reasons": [],
+            "name": name, "title": null, "owner": null, "runbook": null, "notices": [], "status": "healthy", "reasons": [],
             "breaker": {
                 "mode": "auto", "state": "closed", "epoch": 1,
                 "window": { "calls": 12, "failures": 1, "slow": 0 }, "would": null, "openings": 0,

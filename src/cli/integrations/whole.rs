@@ -15,6 +15,10 @@ pub(super) fn text(integration: &Integration, screen: Screen) -> String {
         let rows = integration.limits.iter().map(row).collect();
         parts.push(screen.table(&["LIMIT", "REMAINING", "RESETS"], rows));
     }
+    if !integration.notices.is_empty() {
+        let row = |notice: &super::seen::Notice| vec![Words::new(&notice.message)];
+        parts.push(screen.table(&["NOTICE"], integration.notices.iter().map(row).collect()));
+    }
     parts.join("\n\n")
 }
 
@@ -25,6 +29,12 @@ fn facts(integration: &Integration) -> Vec<Vec<Words>> {
     row("name", Words::new(&integration.name));
     if let Some(title) = &integration.title {
         row("title", Words::new(title));
+    }
+    if let Some(owner) = &integration.owner {
+        row("owner", Words::new(owner));
+    }
+    if let Some(runbook) = &integration.runbook {
+        row("runbook", Words::new(runbook));
     }
     row("status", words::status(integration));
     row("breaker", words::breaker(integration));
@@ -86,6 +96,9 @@ mod tests {
             "stripe",
             &[
                 ("/title", json!("Stripe payments")),
+                ("/owner", json!("payments-team")),
+                ("/runbook", json!("https://wiki.example.com/stripe")),
+                ("/notices", json!([{ "message": "a mutating endpoint without a key" }])),
                 ("/status", json!("down")),
                 ("/reasons", json!(["breaker_forced_open", "rate_limited"])),
                 ("/breaker/mode", json!("forced_open")),
@@ -105,6 +118,8 @@ mod tests {
         let expected = "\
 name      stripe
 title     Stripe payments
+owner     payments-team
+runbook   https://wiki.example.com/stripe
 status    down: breaker forced open, rate limited
 breaker   forced_open, until 03:30:00 UTC
 mode      forced_open by the operator ada since 2026-11-24 03:10:00 UTC until 2026-11-24 03:30:00 UTC
@@ -119,7 +134,10 @@ as of     2026-11-24 03:20:00 UTC; kept in memory only: a restart forgets it
 
 LIMIT     REMAINING   RESETS
 requests  37/50       in 260 ms
-a_day     9000/10000  in 20h 39m";
+a_day     9000/10000  in 20h 39m
+
+NOTICE
+a mutating endpoint without a key";
         assert_eq!(text(&stripe, Screen::default()), expected);
     }
 
