@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use causeway_core::breaker::{State, Transition};
+use causeway_core::breaker::{BreakerSpec, Cause, State, Transition};
 use causeway_core::failure::{ErrorClass, Failure, Reason};
 use causeway_core::integration::{LimitWait, View};
 use causeway_core::name::{EndpointName, IntegrationName, LimitName, OperationName};
@@ -33,6 +33,8 @@ pub(crate) struct Meters {
     states: Vec<(State, Gauge)>,
     limits: Vec<LimitMeters>,
     budget_exhausted: Counter,
+    max_in_flight: u32,
+    capacity: Gauge,
     in_flight: Gauge,
     queued: Gauge,
     restarts: Counter,
@@ -41,6 +43,7 @@ pub(crate) struct Meters {
 
 struct LimitMeters {
     name: LimitName,
+    capacity: Gauge,
     remaining: Gauge,
     wait: Histogram,
 }
@@ -64,16 +67,22 @@ impl Meters {
         let phase = |phase| Metric::AttemptPhase.histogram(&labels.clone().word("phase", phase));
         let connections = |reused| Metric::ConnectionsTotal.counter(&labels.clone().word("reused", reused));
         let actor = Labels::none().named("actor", plan.name.shared());
-        let capacity = |limit: &causeway_core::limits::LimitSpec| {
+        let limit = |limit: &causeway_core::limits::LimitSpec| {
             let labels = labels.clone().named("limit", limit.name.shared());
-            Metric::LimitCapacity.gauge(&labels).set(f64::from(limit.capacity()));
+            let capacity = Metric::LimitCapacity.gauge(&labels);
+            capacity.set(f64::from(limit.capacity()));
             let (remaining, wait) =
                 (Metric::LimitRemaining.gauge(&labels), Metric::LimitWait.histogram(&labels));
-            LimitMeters { name: limit.name.clone(), remaining, wait }
+            LimitMeters { name: limit.name.clone(), capacity, remaining, wait }
         };
         let budget_exhausted = Metric::RetryBudgetExhausted.counter(&labels);
         budget_exhausted.increment(0);
-        Metric::PoolCapacity.gauge(&labels).set(f64::from(plan.spec.pool.max_in_flight));
+        let capacity = Metric::PoolCapacity.gauge(&labels);
+        capacity.set(f64::from(plan.spec.pool.max_in_flight));
+        for cause in openings(&plan.spec.breaker) {
+            opened(&plan.name, State::Closed, cause).increment(0);
+        }
+        opened(&plan.name, State::HalfOpen, Cause::TrialFailed).increment(0);
         Self {
             endpoints: plan
                 .endpoints
@@ -99,8 +108,10 @@ impl Meters {
                     (state, Metric::BreakerState.gauge(&labels.clone().word("state", state.as_str())))
                 })
                 .into(),
-            limits: plan.spec.limits.iter().map(capacity).collect(),
+            limits: plan.spec.limits.iter().map(limit).collect(),
             budget_exhausted,
+            max_in_flight: plan.spec.pool.max_in_flight,
+            capacity,
             in_flight: Metric::PoolInFlight.gauge(&labels),
             queued: Metric::PoolQueued.gauge(&labels),
             restarts: Metric::ActorRestarts.counter(&actor),
@@ -158,13 +169,7 @@ impl Meters {
 
     /// Counts a retry.
     pub(crate) fn retry(&mut self, endpoint: &EndpointName, class: ErrorClass) {
-        let meters = self.endpoint(endpoint);
-        let labels = &meters.labels;
-        let counter = meters
-            .retries
-            .entry(class)
-            .or_insert_with(|| Metric::RetriesTotal.counter(&labels.clone().word("class", class.as_str())));
-        counter.increment(1);
+        self.endpoint(endpoint).retries(class).increment(1);
     }
 
     /// Counts a retry that the budget did not allow.
@@ -194,12 +199,7 @@ impl Meters {
         } else {
             (State::MetricsOnly, State::MetricsOnly, transition.would())
         };
-        let labels = Labels::none()
-            .named("integration", self.integration.shared())
-            .word("from", from.as_str())
-            .word("to", to.as_str())
-            .word("reason", reason);
-        Metric::BreakerTransitions.counter(&labels).increment(1);
+        transitions(&self.integration, from, to, reason).increment(1);
     }
 
     /// Sets the gauges.
@@ -208,8 +208,10 @@ impl Meters {
             gauge.set(f64::from(u8::from(*state == view.state)));
         }
         for (meters, limit) in self.limits.iter().zip(&view.limits) {
+            meters.capacity.set(f64::from(limit.capacity));
             meters.remaining.set(f64::from(limit.remaining));
         }
+        self.capacity.set(f64::from(self.max_in_flight));
         self.in_flight.set(f64::from(view.in_flight));
         self.queued.set(f64::from(u32::try_from(view.queued).unwrap_or(u32::MAX)));
     }
@@ -217,15 +219,21 @@ impl Meters {
     /// Takes its gauges back: there is no such integration any more.
     pub(crate) fn gone(&self) {
         for gauge in self.states.iter().map(|(_, gauge)| gauge).chain([
+            &self.capacity,
             &self.in_flight,
             &self.queued,
             &self.quarantined,
         ]) {
             gauge.set(0.0);
         }
-        for meters in &self.limits {
-            meters.remaining.set(0.0);
-        }
+        self.limits.iter().for_each(LimitMeters::gone);
+    }
+
+    /// Takes back the gauges of limits that the plan after it has not: nothing of what they had left would change any
+    /// more.
+    pub(crate) fn followed_by(&self, next: &Self) {
+        let kept = |limit: &LimitMeters| next.limits.iter().any(|other| other.name == limit.name);
+        self.limits.iter().filter(|limit| !kept(limit)).for_each(LimitMeters::gone);
     }
 
     /// Counts a panic's restart.
@@ -237,6 +245,36 @@ impl Meters {
     pub(crate) fn quarantined(&self, quarantined: bool) {
         self.quarantined.set(f64::from(u8::from(quarantined)));
     }
+}
+
+impl LimitMeters {
+    fn gone(&self) {
+        self.capacity.set(0.0);
+        self.remaining.set(0.0);
+    }
+}
+
+/// What may open a breaker that counts.
+fn openings(spec: &BreakerSpec) -> impl Iterator<Item = Cause> {
+    let causes = [
+        (spec.failures.is_some(), Cause::Failures),
+        (spec.failure_rate.is_some(), Cause::FailureRate),
+        (spec.slow_rate.is_some(), Cause::SlowRate),
+    ];
+    causes.into_iter().filter_map(|(may, cause)| may.then_some(cause))
+}
+
+fn opened(integration: &IntegrationName, from: State, cause: Cause) -> Counter {
+    transitions(integration, from, State::Open, cause.as_str())
+}
+
+fn transitions(integration: &IntegrationName, from: State, to: State, reason: &'static str) -> Counter {
+    let labels = Labels::none()
+        .named("integration", integration.shared())
+        .word("from", from.as_str())
+        .word("to", to.as_str())
+        .word("reason", reason);
+    Metric::BreakerTransitions.counter(&labels)
 }
 
 impl EndpointMeters {
@@ -251,7 +289,11 @@ impl EndpointMeters {
         };
         meters.counter("success", "none", "2xx").increment(0);
         for class in ErrorClass::ALL.into_iter().filter(|class| !REJECTIONS.contains(class)) {
-            meters.counter(class.as_str(), "none", "none").increment(0);
+            let (reason, status) = usual(class);
+            meters.counter(class.as_str(), reason.as_str(), status).increment(0);
+        }
+        for class in [ErrorClass::Transient, ErrorClass::RateLimited, ErrorClass::Ambiguous] {
+            meters.retries(class).increment(0);
         }
         meters
     }
@@ -268,6 +310,29 @@ impl EndpointMeters {
     fn attempt(&mut self, outcome: &'static str, reason: &'static str, status: &'static str) {
         self.counter(outcome, reason, status).increment(1);
     }
+
+    fn retries(&mut self, class: ErrorClass) -> &Counter {
+        let labels = &self.labels;
+        self.retries
+            .entry(class)
+            .or_insert_with(|| Metric::RetriesTotal.counter(&labels.clone().word("class", class.as_str())))
+    }
+}
+
+/// With which reason and status a class of failure mostly comes: the series that is there before its first.
+const fn usual(class: ErrorClass) -> (Reason, &'static str) {
+    match class {
+        ErrorClass::Transient => (Reason::None, "5xx"),
+        ErrorClass::RateLimited | ErrorClass::Client => (Reason::None, "4xx"),
+        ErrorClass::Ambiguous => (Reason::FirstByteTimeout, "none"),
+        ErrorClass::InvalidResponse => (Reason::None, "2xx"),
+        ErrorClass::Credential => (Reason::Certificate, "none"),
+        ErrorClass::BreakerOpen
+        | ErrorClass::Throttled
+        | ErrorClass::Overloaded
+        | ErrorClass::Deadline
+        | ErrorClass::Internal => (Reason::None, "none"),
+    }
 }
 
 const fn status_class(status: Option<u16>) -> &'static str {
@@ -281,8 +346,9 @@ const fn status_class(status: Option<u16>) -> &'static str {
     }
 }
 
-/// Makes the series of what may stand in for the providers of an operation's steps, at zero.
+/// Makes the series of an operation's runs, and of what may stand in for the providers of its steps, at zero.
 pub fn announce(plan: &Plan) {
+    drop(RunMeters::new(&plan.operation));
     for step in plan.steps.as_slice() {
         let kinds = [
             (ServedBy::Alternate, !step.alternates.is_empty()),

@@ -23,7 +23,9 @@ impl Handler<Reconfigure> for IntegrationActor {
         ctx.set_mailbox_capacity(Self::mailbox(&plan));
         self.parts.plan = plan;
         self.clients.turn_to(&self.parts);
-        self.meters = Meters::new(&self.parts.plan);
+        let meters = Meters::new(&self.parts.plan);
+        self.meters.followed_by(&meters);
+        self.meters = meters;
         self.watch_groups(ctx);
         self.turn(ctx, |actor, now| {
             let current = Arc::clone(&actor.parts.plan);

@@ -261,6 +261,8 @@ impl Counters {
         };
         let mut told: Vec<_> =
             told.map(|(key, count)| (labels(key), count.load(Ordering::Relaxed))).collect();
+        // Those at zero are there from the start.
+        told.retain(|(_, count)| *count > 0);
         told.sort();
         told
     }
