@@ -68,6 +68,8 @@ mod clients_run_what_they_may_and_see_their_own;
 mod correlation_and_trace_reach_the_provider;
 mod defaults_are_the_starting_point_of_every_integration;
 mod each_status_means_what_the_contract_says;
+mod every_panel_says_what_it_shows;
+mod every_panel_shows_something;
 mod exactly_n_probes_pass_a_half_open_breaker;
 mod first_come_first_served;
 mod high_priority_goes_first_and_low_never_starves;

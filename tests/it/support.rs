@@ -7,17 +7,20 @@
 //!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`secure`]: one that speaks TLS; [`authority`]:
 //!   certificates for others;
 //! - [`fault`]: faults of our own;
+//! - [`prometheus`]: a real Prometheus that scrapes a server; [`dashboards`]: what it is asked;
 //! - [`logs`]: what this process has logged;
 //! - [`wait`]: waiting for a condition, never for a while.
 
 pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod config;
+pub(crate) mod dashboards;
 pub(crate) mod fault;
 pub(crate) mod gate;
 pub(crate) mod hostile;
 pub(crate) mod logs;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod provider;
 pub(crate) mod recorder;
 pub(crate) mod secure;
@@ -27,6 +30,7 @@ pub(crate) mod wait;
 pub(crate) use client::{Answer, Ask, Client};
 pub(crate) use config::Config;
 pub(crate) use process::Process;
+pub(crate) use prometheus::Prometheus;
 pub(crate) use provider::Provider;
 pub(crate) use server::Server;
 pub(crate) use wait::until;
