@@ -16,7 +16,10 @@ fn the_servers_file_has_the_defaults_of_the_code() {
         Settings::from_texts(&[("causeway.toml", SERVER), ("integrations/x.toml", integration)]).unwrap();
     assert_eq!(written.server, ServerSettings::default());
     let without = Settings::from_texts(&[("integrations/x.toml", integration)]).unwrap();
-    assert_eq!(written, without, "and so integrations start from what they would start from without it");
+    assert_eq!(
+        written.integrations, without.integrations,
+        "and so integrations start from what they would start from without it"
+    );
 }
 
 #[test]

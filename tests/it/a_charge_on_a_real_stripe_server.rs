@@ -2,49 +2,11 @@
 //! finds the charge there exactly once.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::support::stripe::{KEY, delivered, found, stripe};
 use crate::support::{Client, Process, process, until};
-
-const KEY: &str = "sk_test_12345";
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// One of the programs in `tests/peers`.
-fn peer(script: &str, arguments: &[&str]) -> Command {
-    let python = repository().join(".peers/venv/bin/python");
-    assert!(
-        python.exists(),
-        "Stripe's peer is not installed: run scripts/peers ({} is missing)",
-        python.display()
-    );
-    let mut command = Command::new(python);
-    command.current_dir(repository()).arg(PathBuf::from("tests/peers").join(script)).args(arguments);
-    command
-}
-
-/// A server that speaks Stripe's API, and its URL.
-async fn stripe(port: &str) -> (Process, String) {
-    let mut server = Process::start(&mut peer("stripe_server.py", &["--port", port]));
-    let url = server
-        .says("where it listens", |out| Some(out.strip_prefix("listening on ")?.trim().to_owned()))
-        .await;
-    (server, url)
-}
-
-/// The delivered file, with these texts replaced, each of which must be there.
-fn delivered(path: &str, changes: &[(&str, &str)]) -> String {
-    let text = fs::read_to_string(repository().join("config").join(path)).expect("a delivered file");
-    changes.iter().fold(text, |text, (from, to)| {
-        assert!(text.contains(from), "{path} has no `{from}`");
-        text.replace(from, to)
-    })
-}
 
 /// Causeway on the delivered configuration, in front of this server.
 async fn causeway(url: &str) -> (tempfile::TempDir, Process, Client, Client) {
@@ -52,7 +14,7 @@ async fn causeway(url: &str) -> (tempfile::TempDir, Process, Client, Client) {
     let write = |path: &str, changes: &[(&str, &str)]| {
         let to = dir.path().join(path);
         fs::create_dir_all(to.parent().expect("a directory")).expect("a directory is made");
-        fs::write(to, delivered(path, changes)).expect("a file is written");
+        fs::write(to, delivered(&format!("config/{path}"), changes)).expect("a file is written");
     };
     write("causeway.toml", &[("127.0.0.1:8080", "127.0.0.1:0"), ("127.0.0.1:8081", "127.0.0.1:0")]);
     let integration = [
@@ -72,18 +34,6 @@ async fn causeway(url: &str) -> (tempfile::TempDir, Process, Client, Client) {
 fn order() -> Value {
     let order = format!("ord-{}", uuid::Uuid::new_v4().simple());
     json!({ "amount": 1250, "currency": "EUR", "token": "pm_card_visa", "order": order })
-}
-
-/// What Stripe's SDK finds for an order.
-async fn found(url: &str, order: &Value) -> Vec<Value> {
-    let order = order["order"].as_str().expect("an order");
-    let lister = Process::start(&mut peer(
-        "stripe_charges.py",
-        &["--api-base", url, "--api-key", KEY, "--order", order],
-    ));
-    let ended = lister.ended().await;
-    assert!(ended.status.success(), "{ended:?}");
-    ended.out.lines().map(|line| serde_json::from_str(line).expect("a charge")).collect()
 }
 
 #[tokio::test]

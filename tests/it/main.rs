@@ -59,6 +59,7 @@ mod an_alternate_serves_when_the_first_is_open_and_never_in_doubt;
 mod an_endpoint_says_where_it_differs;
 mod an_input_that_breaks_its_schema_is_told_where;
 mod an_operators_trip_takes_effect_within_50_ms;
+mod an_order_is_charged_confirmed_and_remembered;
 mod an_outage_is_not_amplified;
 mod an_undo_that_fails_makes_the_run_unknown;
 mod an_unreadable_success_counts_as_done;

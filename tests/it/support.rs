@@ -6,6 +6,7 @@
 //! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests; [`hostile`]: one that
 //!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`secure`]: one that speaks TLS; [`authority`]:
 //!   certificates for others;
+//! - [`stripe`]: a server that speaks Stripe's API, and the configuration that is delivered;
 //! - [`fault`]: faults of our own;
 //! - [`prometheus`]: a real Prometheus that scrapes a server; [`dashboards`]: what it is asked;
 //! - [`logs`]: what this process has logged;
@@ -25,6 +26,7 @@ pub(crate) mod provider;
 pub(crate) mod recorder;
 pub(crate) mod secure;
 pub(crate) mod server;
+pub(crate) mod stripe;
 pub(crate) mod wait;
 
 pub(crate) use client::{Answer, Ask, Client};

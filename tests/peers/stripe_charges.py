@@ -20,7 +20,7 @@ def main() -> None:
         metadata = charge.metadata.to_dict() if charge.metadata else {}
         if options.order is not None and metadata.get("order") != options.order:
             continue
-        shown = {name: charge[name] for name in ("id", "amount", "currency", "status", "description")}
+        shown = {name: charge[name] for name in ("id", "amount", "amount_refunded", "currency", "status", "description")}
         print(json.dumps({**shown, "metadata": metadata}))
 
 
