@@ -37,6 +37,7 @@ mod headers;
 mod idempotency;
 mod integration;
 mod jq;
+mod keys;
 mod limits;
 mod listen;
 mod logs;
@@ -83,6 +84,7 @@ pub use error::{Advice, At, Finding, Placed, Position, SettingsError, SettingsEr
 pub use idempotency::IdempotencySettings;
 pub use integration::IntegrationSettings;
 pub use jq::JqSource;
+pub use keys::keys;
 pub use limits::LimitSettings;
 pub use listen::ListenSettings;
 pub use logs::{LogBodies, LogFormat, LogSettings};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{CommandError, output};
-use crate::settings::schemas;
+use crate::settings::{keys, schemas};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
@@ -33,6 +33,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         fs::write(&path, schema.text()).map_err(|error| failed("writing to", error))?;
         written.push(path.display().to_string());
     }
+    let path = args.dir.join("keys.md");
+    fs::write(&path, keys()).map_err(|error| failed("writing to", error))?;
+    written.push(path.display().to_string());
     if args.json {
         return output::show_json(&json!({ "written": written }).to_string());
     }

@@ -98,6 +98,7 @@ mod the_demo_runs;
 mod the_first_of_everything_is_an_increase;
 mod the_provider_that_served_is_the_one_undone;
 mod the_shorter_deadline_binds_wherever_the_time_goes;
+mod the_tutorial_works;
 mod traces_tell_of_runs_steps_and_attempts;
 mod waits_grow_and_are_never_short;
 mod what_can_never_fit_a_limit_is_refused_at_once;
