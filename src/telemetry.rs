@@ -1,11 +1,13 @@
 //! Logs to standard output, metrics to a registry that `/metrics` renders.
 //!
 //! Log lines are handed to a thread of their own: writing never blocks an operation. When that thread cannot keep up,
-//! lines are dropped and counted (`causeway_dropped_total`).
+//! lines are dropped and counted (`causeway_dropped_total`), and so are those that could not be written.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use causeway_actors::metric::{Labels, Metric};
@@ -31,13 +33,46 @@ const PHASE_BUCKETS: [f64; 12] =
 /// Keeps the log's thread alive; drop it last, and the log is whole.
 pub struct Logs {
     _guard: WorkerGuard,
-    dropped: ErrorCounter,
+    dropped: Dropped,
 }
 
 impl Logs {
     /// Lines dropped so far, for the counter.
-    pub fn dropped(&self) -> ErrorCounter {
+    pub fn dropped(&self) -> Dropped {
         self.dropped.clone()
+    }
+}
+
+/// Counts lines that nobody will read.
+#[derive(Clone)]
+pub struct Dropped {
+    /// The writing thread could not keep up.
+    overrun: ErrorCounter,
+    /// What is written to did not take them.
+    unwritten: Arc<AtomicU64>,
+}
+
+impl Dropped {
+    fn lines(&self) -> u64 {
+        (self.overrun.dropped_lines() as u64).saturating_add(self.unwritten.load(Ordering::Relaxed))
+    }
+}
+
+/// Counts the lines that could not be written: the log's thread hands over one at a time, and passes errors over.
+struct Counting<W> {
+    to: W,
+    unwritten: Arc<AtomicU64>,
+}
+
+impl<W: Write> Write for Counting<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.to.write(line).inspect_err(|_| {
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -46,12 +81,13 @@ impl Logs {
 /// # Errors
 /// When logging has been started already.
 pub fn start_logs(settings: &LogSettings) -> Result<Logs, tracing_subscriber::util::TryInitError> {
+    let unwritten = Arc::<AtomicU64>::default();
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(MAX_LINES)
         .thread_name("log")
-        .finish(output());
-    let dropped = writer.error_counter();
+        .finish(Counting { to: output(), unwritten: Arc::clone(&unwritten) });
+    let dropped = Dropped { overrun: writer.error_counter(), unwritten };
     let level = filter(settings);
     let registry = tracing_subscriber::registry();
     match settings.format {
@@ -107,14 +143,14 @@ const fn revision() -> &'static str {
 }
 
 /// Folds histograms and counts dropped lines, for ever.
-pub async fn upkeep(metrics: PrometheusHandle, dropped: Option<ErrorCounter>) {
+pub async fn upkeep(metrics: PrometheusHandle, dropped: Option<Dropped>) {
     let lines = Metric::Dropped.counter(&Labels::none().word("kind", "log"));
     lines.increment(0);
     loop {
         tokio::time::sleep(UPKEEP_EVERY).await;
         metrics.run_upkeep();
         if let Some(dropped) = &dropped {
-            lines.absolute(dropped.dropped_lines() as u64);
+            lines.absolute(dropped.lines());
         }
     }
 }

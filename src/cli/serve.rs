@@ -66,6 +66,8 @@ pub(super) fn start(
     metrics: PrometheusHandle,
     logs: &Logs,
 ) -> Result<Running, CommandError> {
+    // Registered once, it holds until the process ends.
+    drop(listen(SignalKind::from_raw(FILE_SIZE_EXCEEDED))?);
     let mut app = app::build(settings, Some(metrics.clone())).map_err(|error| match error {
         StartError::Settings(errors) => CommandError::Usage(wrong(&errors)),
         error @ (StartError::Tls(_) | StartError::Traces(_) | StartError::Listen { .. }) => {
@@ -92,6 +94,10 @@ fn listen(kind: SignalKind) -> Result<Signal, CommandError> {
 fn ends() -> Result<[Signal; 2], CommandError> {
     Ok([listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?])
 }
+
+/// What the kernel sends to a process that writes beyond the size a file may have, on Linux. By itself it would end us;
+/// heard, it is an error of that write alone.
+const FILE_SIZE_EXCEEDED: i32 = 25;
 
 /// Serves until SIGTERM or SIGINT, then drains; a second signal ends the wait. SIGHUP has the configuration read again.
 pub(super) async fn until_told_to_stop(running: Running) -> Result<(), CommandError> {

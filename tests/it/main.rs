@@ -48,6 +48,7 @@ mod a_restart_forgets_neither_a_drain_nor_a_quota;
 mod a_retry_that_cannot_fit_the_deadline_fails_at_once;
 mod a_rotated_secret_is_tried_once_on_401;
 mod a_run_finishes_with_the_plan_it_began_with;
+mod a_server_lives_on_whatever_becomes_of_its_log;
 mod a_sighup_reloads;
 mod a_sigterm_drains_and_exits_0;
 mod a_slow_provider_opens_the_breaker;
