@@ -75,6 +75,7 @@ mod every_panel_shows_something;
 mod exactly_n_probes_pass_a_half_open_breaker;
 mod first_come_first_served;
 mod high_priority_goes_first_and_low_never_starves;
+mod hostile_clients_get_a_clear_no_and_nothing_else;
 mod hostile_input_stays_where_it_was_put;
 mod http2_is_spoken_only_where_it_is_offered;
 mod idle_connections_are_bounded_and_closed_in_time;

@@ -96,6 +96,11 @@ impl Process {
         self.signal("TERM");
     }
 
+    /// Its id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
         let signal = format!("-{name}");
