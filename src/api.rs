@@ -32,10 +32,36 @@ use std::sync::Arc;
 use actix::Addr;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{FromRequest, Handler, Resource, Responder, Route};
 use causeway_actors::router::Router;
 
+use problem::Only;
 pub(crate) use shown::Shown;
 pub use state::{Live, State};
+
+/// A path to read.
+fn get<H, A>(path: &str, handler: H) -> Resource
+where
+    H: Handler<A, Output: Responder + 'static>,
+    A: FromRequest + 'static,
+{
+    only(path, Only::Get, web::get().to(handler))
+}
+
+/// A path to act at.
+fn post<H, A>(path: &str, handler: H) -> Resource
+where
+    H: Handler<A, Output: Responder + 'static>,
+    A: FromRequest + 'static,
+{
+    only(path, Only::Post, web::post().to(handler))
+}
+
+/// A path for one method; others are told so.
+fn only(path: &str, method: Only, route: Route) -> Resource {
+    let others = move |request| async move { problem::other_method(&request, method) };
+    web::resource(path).route(route).default_service(web::to(others))
+}
 
 /// The routes of the business API.
 pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Addr<Router>) {
@@ -45,53 +71,51 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
         .service(
             web::scope("/v1")
                 .wrap(from_fn(access::clients))
-                .route("/operations", web::get().to(catalogue::list))
-                .route("/operations/{operation}", web::post().to(operations::run))
-                .route("/runs/{id}", web::get().to(runs::show))
-                .route("/runs/{id}/cancel", web::post().to(runs::cancel))
-                .route("/health", web::get().to(health::show))
+                .service(get("/operations", catalogue::list))
+                .service(post("/operations/{operation}", operations::run))
+                .service(get("/runs/{id}", runs::show))
+                .service(post("/runs/{id}/cancel", runs::cancel))
+                .service(get("/health", health::show))
                 .default_service(web::to(problem::no_such_page)),
         )
-        .route("/openapi.json", web::get().to(docs::business_document))
-        .route("/docs", web::get().to(docs::business_page))
+        .service(get("/openapi.json", docs::business_document))
+        .service(get("/docs", docs::business_page))
         .configure(error_pages)
         .default_service(web::to(problem::no_such_page));
 }
 
 /// What problems' types lead to, on every listener.
 fn error_pages(config: &mut ServiceConfig) {
-    config
-        .route("/docs/errors", web::get().to(docs::error_index))
-        .route("/docs/errors/{code}", web::get().to(docs::error));
+    config.service(get("/docs/errors", docs::error_index)).service(get("/docs/errors/{code}", docs::error));
 }
 
 /// The routes of the admin API.
 pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
     let commands = web::scope("/admin/v1")
         .wrap(from_fn(access::operators))
-        .route("/config", web::get().to(config::show))
-        .route("/config/reload", web::post().to(config::reload))
-        .route("/integrations", web::get().to(admin::list))
-        .route("/integrations/{name}", web::get().to(admin::show))
-        .route("/integrations/{name}/breaker/trip", web::post().to(admin::trip))
-        .route("/integrations/{name}/breaker/reset", web::post().to(admin::reset))
-        .route("/integrations/{name}/breaker/mode", web::post().to(admin::set_mode))
-        .route("/notices", web::get().to(config::notices))
+        .service(get("/config", config::show))
+        .service(post("/config/reload", config::reload))
+        .service(get("/integrations", admin::list))
+        .service(get("/integrations/{name}", admin::show))
+        .service(post("/integrations/{name}/breaker/trip", admin::trip))
+        .service(post("/integrations/{name}/breaker/reset", admin::reset))
+        .service(post("/integrations/{name}/breaker/mode", admin::set_mode))
+        .service(get("/notices", config::notices))
         .default_service(web::to(problem::no_such_page));
     let health = web::scope("/v1")
         .wrap(from_fn(access::operators))
-        .route("/health", web::get().to(health::show))
+        .service(get("/health", health::show))
         .default_service(web::to(problem::no_such_page));
     let all = web::scope("")
         .wrap(from_fn(context::tell))
         .service(commands)
         .service(health)
-        .route("/openapi.json", web::get().to(docs::admin_document))
-        .route("/docs", web::get().to(docs::admin_page))
+        .service(get("/openapi.json", docs::admin_document))
+        .service(get("/docs", docs::admin_page))
         .configure(error_pages)
-        .route("/metrics", web::get().to(probes::metrics))
-        .route("/livez", web::get().to(probes::live))
-        .route("/readyz", web::get().to(probes::ready))
+        .service(get("/metrics", probes::metrics))
+        .service(get("/livez", probes::live))
+        .service(get("/readyz", probes::ready))
         .default_service(web::to(problem::no_such_page));
     config.app_data(Data::from(state)).service(all);
 }

@@ -38,6 +38,8 @@ pub(super) async fn ready(
 pub(super) async fn metrics(state: Data<State>) -> HttpResponse {
     match state.metrics() {
         Some(metrics) => HttpResponse::Ok().content_type(EXPOSITION).body(metrics.render()),
-        None => HttpResponse::NotFound().body("this server keeps no metrics\n"),
+        None => HttpResponse::NotFound()
+            .content_type("text/plain; charset=utf-8")
+            .body("this server keeps no metrics\n"),
     }
 }

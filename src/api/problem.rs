@@ -82,6 +82,8 @@ codes! {
     TooManyRequests: TOO_MANY_REQUESTS, "The client calls too much", Retryable;
     /// There is no such page.
     NotFound: NOT_FOUND, "There is nothing here", Final;
+    /// The path has another method.
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "The path has another method", Final;
     /// There is no such operation, or not in this version.
     UnknownOperation: NOT_FOUND, "There is no such operation", Final;
     /// There is no such run, or it is forgotten.
@@ -170,6 +172,24 @@ pub struct Problem {
     correlation_id: Option<String>,
     run: Option<Box<Outcome>>,
     errors: Errors,
+    /// The method that the path has.
+    allow: Option<Only>,
+}
+
+/// The method that a path has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Only {
+    Get,
+    Post,
+}
+
+impl Only {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// Everything that is wrong, one by one.
@@ -212,6 +232,7 @@ impl Problem {
             correlation_id: None,
             run: None,
             errors: Errors::None,
+            allow: None,
         }
     }
 
@@ -325,6 +346,9 @@ impl ResponseError for Problem {
         if let Some(wait) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, whole_seconds(wait)));
         }
+        if let Some(method) = self.allow {
+            response.insert_header((header::ALLOW, method.as_str()));
+        }
         if self.code == Code::Unauthenticated {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"causeway\""));
         }
@@ -339,6 +363,14 @@ impl ResponseError for Problem {
 pub(super) async fn no_such_page(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let detail = format!("there is no {} {}", request.method(), printable(request.path()));
     Err(Problem::new(Code::NotFound, detail).correlated(context::correlation_id(&request).as_str()))
+}
+
+/// Answers a method that a path does not have.
+pub(super) fn other_method(request: &HttpRequest, method: Only) -> Result<HttpResponse, Problem> {
+    let detail =
+        format!("{} has no {}, but {}", printable(request.path()), request.method(), method.as_str());
+    let problem = Problem { allow: Some(method), ..Problem::new(Code::MethodNotAllowed, detail) };
+    Err(problem.correlated(context::correlation_id(request).as_str()))
 }
 
 /// The first part of a path or name, for an error message.

@@ -125,16 +125,14 @@ async fn methods() {
     let provider = Provider::start();
     let server = start(&provider);
     let told = [
-        (server.api.get("/v1/operations/payments.charge").await, "GET /v1/operations/payments.charge"),
-        (server.api.send(Ask::post("/v1/health", &json!({}))).await, "POST /v1/health"),
-        (
-            server.admin.get("/admin/v1/integrations/payments/breaker/trip").await,
-            "GET /admin/v1/integrations",
-        ),
+        (server.api.get("/v1/operations/payments.charge").await, "POST"),
+        (server.api.send(Ask::post("/v1/health", &json!({}))).await, "GET"),
+        (server.admin.get("/admin/v1/integrations/payments/breaker/trip").await, "POST"),
     ];
-    for (answer, words) in told {
-        let problem = answer.problem(404, "not_found");
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{problem}");
+    for (answer, allowed) in told {
+        assert_eq!(answer.header("allow"), Some(allowed), "{answer:?}");
+        let problem = answer.problem(405, "method_not_allowed");
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains(allowed)), "{problem}");
     }
 }
 

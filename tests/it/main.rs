@@ -98,6 +98,7 @@ mod the_command_line_tells_what_the_admin_api_knows;
 mod the_configuration_that_holds_is_shown;
 mod the_demo_runs;
 mod the_first_of_everything_is_an_increase;
+mod the_openapi_documents_hold;
 mod the_provider_that_served_is_the_one_undone;
 mod the_shorter_deadline_binds_wherever_the_time_goes;
 mod the_tutorial_works;

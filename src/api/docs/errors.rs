@@ -47,8 +47,11 @@ pub(super) const fn of(code: Code) -> Help {
             remedy: "Wait as long as `Retry-After` says, and call less often or less at once; or have the client's bounds \
                      raised.",
         },
-        Code::NotFound => Help {
-            meaning: "There is nothing under this path, or not for this method.",
+        Code::NotFound => {
+            Help { meaning: "There is nothing under this path.", remedy: "/docs lists what there is." }
+        }
+        Code::MethodNotAllowed => Help {
+            meaning: "There is something under this path, and not for this method; `Allow` names the one it has.",
             remedy: "/docs lists what there is.",
         },
         Code::UnknownOperation => Help {
