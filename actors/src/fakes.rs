@@ -18,6 +18,7 @@ use causeway_core::classify::Phase;
 use causeway_core::failure::Reason;
 use causeway_core::time::Mono;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use metrics::Gauge;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
@@ -155,7 +156,7 @@ impl ScriptedTransport {
 }
 
 impl Transport for ScriptedTransport {
-    fn open(&self, _: &Target) -> Rc<dyn Client> {
+    fn open(&self, _: &Target, _: &Gauge) -> Rc<dyn Client> {
         Rc::new(self.clone())
     }
 }

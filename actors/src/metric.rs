@@ -48,6 +48,8 @@ pub enum Metric {
     PoolQueued,
     /// Attempts there may be on the wire · integration.
     PoolCapacity,
+    /// Connections that stand, busy or idle · integration.
+    ConnectionsOpen,
     /// Attempts by connection · integration, reused.
     ConnectionsTotal,
     /// Credentials read again after a refusal · integration, outcome.
@@ -68,7 +70,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::RunsTotal,
         Self::RunDuration,
         Self::RunsInFlight,
@@ -87,6 +89,7 @@ impl Metric {
         Self::PoolInFlight,
         Self::PoolQueued,
         Self::PoolCapacity,
+        Self::ConnectionsOpen,
         Self::ConnectionsTotal,
         Self::CredentialRefresh,
         Self::SchemaViolations,
@@ -122,6 +125,7 @@ impl Metric {
             Self::PoolInFlight => "causeway_pool_in_flight",
             Self::PoolQueued => "causeway_pool_queued",
             Self::PoolCapacity => "causeway_pool_capacity",
+            Self::ConnectionsOpen => "causeway_connections_open",
             Self::ConnectionsTotal => "causeway_connections_total",
             Self::CredentialRefresh => "causeway_credential_refresh_total",
             Self::SchemaViolations => "causeway_schema_violations_total",
@@ -153,6 +157,7 @@ impl Metric {
             Self::PoolInFlight => "Attempts on the wire",
             Self::PoolQueued => "Calls waiting for a permit or a token",
             Self::PoolCapacity => "Attempts there may be on the wire",
+            Self::ConnectionsOpen => "Connections to the provider that stand, busy or idle",
             Self::ConnectionsTotal => "Attempts by whether their connection had served before",
             Self::CredentialRefresh => "Credentials read again after the provider refused them",
             Self::SchemaViolations => "Answers that break their response_schema",

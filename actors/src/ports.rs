@@ -17,14 +17,16 @@ use causeway_core::endpoint::Timeouts;
 use causeway_core::failure::Reason;
 use causeway_core::name::IntegrationName;
 use http::{HeaderMap, Method, StatusCode, Uri};
+use metrics::Gauge;
 use secrecy::{ExposeSecret, SecretSlice};
 
 use crate::plan::Auth;
 
 /// Makes the HTTP client of an integration.
 pub trait Transport: Send + Sync + 'static {
-    /// Opens a client on the calling thread: its connections and their drivers live there too.
-    fn open(&self, target: &Target) -> Rc<dyn Client>;
+    /// Opens a client on the calling thread: its connections and their drivers live there too. `connections` counts
+    /// those that stand: each adds one as it is made and takes it back as it closes.
+    fn open(&self, target: &Target, connections: &Gauge) -> Rc<dyn Client>;
 }
 
 /// Where a client connects to, and with which pool.

@@ -137,6 +137,8 @@ POOL = [
           "reqps",
           [query(rate("causeway_connections_total", "reused", ',reused="true"'), "used before"),
            query(rate("causeway_connections_total", "reused", ',reused="false"'), "new")], stack=True),
+    graph("Connections that stand", "Connections to the provider, busy or idle, of each instance.", "short",
+          [query(f"sum by (instance) (causeway_connections_open{{{SELECTED}}})", "{{instance}}")]),
 ]
 
 DASHBOARD = dashboard(

@@ -18,7 +18,7 @@ use causeway_actors::span::{Event, Kind, Parent, Span, Spans, Value};
 use causeway_core::bulkhead::PoolSpec;
 use causeway_core::endpoint::Timeouts;
 use causeway_core::name::{IntegrationName, InvalidName};
-use metrics::Counter;
+use metrics::{Counter, Gauge};
 use opentelemetry::trace::{self as otel, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
@@ -120,7 +120,7 @@ pub fn start(
     let export = Export { exporter, clock, anchor: clock.anchor(), dropped: counter, failing: false };
     thread.spawn_fn(move || {
         // The client lives on this thread, with its connections.
-        actix::spawn(carry(transport.open(&target), to_send));
+        actix::spawn(carry(transport.open(&target, &Gauge::noop()), to_send));
         actix::spawn(async move {
             export.run(waiting, stopping).await;
             // Nobody waits for a server that is torn down.

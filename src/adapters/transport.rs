@@ -50,6 +50,7 @@ use http::Extensions;
 use http_body_util::Full;
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use metrics::Gauge;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -107,9 +108,9 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn open(&self, target: &Target) -> Rc<dyn Client> {
+    fn open(&self, target: &Target, connections: &Gauge) -> Rc<dyn Client> {
         let tls = tls::offering(&self.tls(target), target.pool.http2);
-        let connector = Connector::new(tls, self.clock);
+        let connector = Connector::new(tls, self.clock, connections.clone());
         Rc::new(HttpClient(Rc::new(Pool::new(&connector, &target.pool, self.recent, self.clock))))
     }
 }

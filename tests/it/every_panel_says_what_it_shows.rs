@@ -95,3 +95,49 @@ fn states_are_told_by_their_words() {
         }
     }
 }
+
+/// The numbers of the alerts' conditions, by the alert: what stands behind each word.
+fn bound(alert: &str, after: &str) -> f64 {
+    let path = repository().join("dashboards/prometheus/alerts.yml");
+    let rules = std::fs::read_to_string(path).expect("the alerts");
+    let begins = rules.find(&format!("- alert: {alert}\n")).unwrap_or_else(|| panic!("no alert {alert}"));
+    let rule = rules[begins..].split("annotations:").next().expect("a rule");
+    let behind = rule.find(after).unwrap_or_else(|| panic!("{alert} has no `{after}`: {rule}")) + after.len();
+    let number: String = rule[behind..].chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    number.parse().unwrap_or_else(|error| panic!("{error}: {alert} behind `{after}`: {number}"))
+}
+
+/// Where a panel's colours change.
+fn bounds(panel: &serde_json::Value) -> Vec<f64> {
+    let steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"].as_array();
+    steps.into_iter().flatten().filter_map(|step| step["value"].as_f64()).collect()
+}
+
+#[test]
+fn colours_change_where_the_alerts_begin() {
+    let errors = [bound("CausewayErrorRate", "ratio5m > "), bound("CausewayErrorRateCritical", "ratio5m > ")];
+    let latency = [bound("CausewayLatency", "p99_5m > "), bound("CausewayLatencyCritical", "p99_5m > ")];
+    let left = bound("CausewayLimitNearlyUsedUp", "[10m:15s]) < ");
+    let mut compared = 0;
+    for file in FILES {
+        let dashboard = dashboard(file);
+        for panel in panels(&dashboard) {
+            let (unit, found) = (text(panel, "/fieldConfig/defaults/unit"), bounds(panel));
+            let expr = text(panel, "/targets/0/expr");
+            let place = format!("{file}: {}", text(panel, "/title"));
+            if found.len() < 2 {
+                continue;
+            }
+            match unit {
+                "suffix:×" => assert_eq!(found, latency, "{place}"),
+                "percentunit" if expr.contains("causeway_limit_remaining") => {
+                    assert_eq!(found[0], left, "{place}");
+                }
+                "percentunit" => assert_eq!(found, errors, "{place}"),
+                _ => panic!("{place} changes colour at {found:?}: compare it with an alert here"),
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared >= 9, "{compared}");
+}

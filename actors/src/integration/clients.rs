@@ -6,7 +6,10 @@
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use metrics::Gauge;
+
 use super::Parts;
+use crate::metric::{Labels, Metric};
 use crate::plan::IntegrationPlan;
 use crate::ports::{Client, Target};
 
@@ -14,6 +17,8 @@ use crate::ports::{Client, Target};
 pub(super) struct Clients {
     current: (Way, Rc<dyn Client>),
     former: Vec<(Way, Weak<dyn Client>)>,
+    /// How many connections they have together.
+    connections: Gauge,
 }
 
 /// What a client is opened for: plans of the same way share it.
@@ -37,8 +42,10 @@ impl Way {
 impl Clients {
     pub(super) fn open(parts: &Parts) -> Self {
         let way = Way::of(&parts.plan);
-        let client = parts.transport.open(&way.target);
-        Self { current: (way, client), former: Vec::new() }
+        let labels = Labels::none().named("integration", parts.plan.name.shared());
+        let connections = Metric::ConnectionsOpen.gauge(&labels);
+        let client = parts.transport.open(&way.target, &connections);
+        Self { current: (way, client), former: Vec::new(), connections }
     }
 
     /// Makes the client of `parts.plan` the one that holds.
@@ -46,7 +53,8 @@ impl Clients {
         self.former.retain(|(_, client)| client.strong_count() > 0);
         let way = Way::of(&parts.plan);
         if way != self.current.0 {
-            let client = self.former_of(&way).unwrap_or_else(|| parts.transport.open(&way.target));
+            let client =
+                self.former_of(&way).unwrap_or_else(|| parts.transport.open(&way.target, &self.connections));
             let (way, client) = std::mem::replace(&mut self.current, (way, client));
             self.former.retain(|(_, client)| client.strong_count() > 0);
             self.former.push((way, Rc::downgrade(&client)));
@@ -63,7 +71,7 @@ impl Clients {
             return Rc::clone(&self.current.1);
         }
         self.former_of(&way).unwrap_or_else(|| {
-            let client = parts.transport.open(&way.target);
+            let client = parts.transport.open(&way.target, &self.connections);
             self.former.push((way, Rc::downgrade(&client)));
             client
         })

@@ -23,6 +23,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use metrics::Gauge;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -88,11 +89,12 @@ impl fmt::Display for Peer<'_> {
 pub(super) struct Connector {
     tls: TlsConnector,
     clock: Clock,
+    connections: Gauge,
 }
 
 impl Connector {
-    pub(super) fn new(tls: Arc<ClientConfig>, clock: Clock) -> Self {
-        Self { tls: TlsConnector::from(tls), clock }
+    pub(super) fn new(tls: Arc<ClientConfig>, clock: Clock, connections: Gauge) -> Self {
+        Self { tls: TlsConnector::from(tls), clock, connections }
     }
 
     async fn dial(self, uri: Uri) -> Result<TokioIo<Counted>, ConnectError> {
@@ -121,7 +123,8 @@ impl Connector {
         } else {
             Socket::Plain(stream)
         };
-        Ok(Counted::new(socket, Arc::new(Wire::new(making, self.clock.mono()))))
+        let wire = Arc::new(Wire::new(making, self.clock.mono()));
+        Ok(Counted::new(socket, wire, self.connections.clone()))
     }
 
     async fn resolve(&self, peer: Peer<'_>, making: &mut Making) -> Result<Vec<SocketAddr>, ConnectError> {

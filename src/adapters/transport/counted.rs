@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use causeway_core::time::Mono;
 use hyper_util::client::legacy::connect::{Connected, Connection};
+use metrics::Gauge;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -162,13 +163,16 @@ const TURN: usize = 64 * 1024;
 pub(super) struct Counted {
     socket: Socket,
     wire: Arc<Wire>,
+    /// How many connections stand.
+    connections: Gauge,
     /// Bytes read since there was nothing to read, or others had their turn.
     read: usize,
 }
 
 impl Counted {
-    pub(super) fn new(socket: Socket, wire: Arc<Wire>) -> Self {
-        Self { socket, wire, read: 0 }
+    pub(super) fn new(socket: Socket, wire: Arc<Wire>, connections: Gauge) -> Self {
+        connections.increment(1.0);
+        Self { socket, wire, connections, read: 0 }
     }
 
     fn count(&self, outcome: &Poll<io::Result<usize>>) {
@@ -183,6 +187,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.wire.closed.store(true, Ordering::Release);
+        self.connections.decrement(1.0);
     }
 }
 
@@ -257,7 +262,7 @@ mod tests {
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (far, _) = listener.accept().await.unwrap();
         let wire = Arc::new(Wire::default());
-        (Counted::new(Socket::Plain(near), Arc::clone(&wire)), wire, far)
+        (Counted::new(Socket::Plain(near), Arc::clone(&wire), Gauge::noop()), wire, far)
     }
 
     #[tokio::test]

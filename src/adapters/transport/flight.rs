@@ -429,8 +429,12 @@ mod tests {
         let (address, _told) = scripted(&[]).await;
         let clock = Clock::start();
         let tls = tls::config(&Arc::new(RootCertStore::empty()), &TlsSpec::default()).unwrap();
-        let pool =
-            Rc::new(Pool::new(&Connector::new(Arc::new(tls), clock), &PoolSpec::default(), RECENT, clock));
+        let pool = Rc::new(Pool::new(
+            &Connector::new(Arc::new(tls), clock, metrics::Gauge::noop()),
+            &PoolSpec::default(),
+            RECENT,
+            clock,
+        ));
         let mut flight = Box::pin(HttpFlight::new(pool, get(format!("http://{address}/"))));
         let wire = loop {
             assert!(poll_fn(|cx| Poll::Ready(flight.as_mut().poll(cx))).await.is_pending());

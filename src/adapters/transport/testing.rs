@@ -16,6 +16,7 @@ use causeway_core::bulkhead::PoolSpec;
 use causeway_core::endpoint::Timeouts;
 use causeway_core::name::IntegrationName;
 use http::{HeaderMap, Method};
+use metrics::Gauge;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -51,7 +52,7 @@ pub(super) fn open(trusted: RootCertStore, pool: PoolSpec) -> Rc<dyn Client> {
 pub(super) fn open_with(trusted: RootCertStore, tls: TlsSpec, pool: PoolSpec) -> Rc<dyn Client> {
     let integration = IntegrationName::new("provider").unwrap();
     let target = Target { integration, pool, tls: Arc::new(tls) };
-    HttpTransport::new(Arc::new(trusted)).unwrap().open(&target)
+    HttpTransport::new(Arc::new(trusted)).unwrap().open(&target, &Gauge::noop())
 }
 
 /// A client for which connections are recent for so long.
@@ -59,7 +60,7 @@ pub(super) fn open_recent(recent: Duration) -> Rc<dyn Client> {
     let integration = IntegrationName::new("provider").unwrap();
     let target = Target { integration, pool: PoolSpec::default(), tls: Arc::default() };
     let transport = HttpTransport::new(Arc::new(RootCertStore::empty())).unwrap();
-    HttpTransport { recent, ..transport }.open(&target)
+    HttpTransport { recent, ..transport }.open(&target, &Gauge::noop())
 }
 
 /// A GET with every timeout far off.
