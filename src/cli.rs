@@ -53,7 +53,7 @@ enum Command {
     Serve(serve::Args),
     /// Tell everything that is wrong with a directory of configuration files, and what may be better.
     Check(check::Args),
-    /// Run the server on a sample configuration, with a simulated payments provider, in this one process.
+    /// Run the server on a sample configuration, with simulated providers, in this one process.
     Demo(demo::Args),
     /// Run an operation on a server and print its result.
     Call(call::Args),
@@ -65,7 +65,7 @@ enum Command {
     Breaker(breaker::Args),
     /// Make keys for those who call a server and those who operate it.
     Keys(keys::Args),
-    /// Run the simulated payments provider alone.
+    /// Run the simulated providers alone.
     Sandbox(sandbox::Args),
     /// Write the JSON Schemas of the configuration's files, for editors that complete them.
     Schema(schema::Args),

@@ -12,6 +12,7 @@
 //!
 //! The parts, in the order a request meets them:
 //!
+//! - `tls`: the handshake, where one is asked for;
 //! - `wire`: the socket, hyper on it, and the bytes that are no HTTP;
 //! - `serve`: one request from its head to its answer, behaving as the [`plan`] says, a sequence of
 //!   [`behaviour`]s;
@@ -33,6 +34,7 @@ mod serve;
 mod state;
 #[cfg(test)]
 mod testing;
+mod tls;
 mod wire;
 
 use std::io;
@@ -42,10 +44,11 @@ use std::thread;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
 
 pub use self::behaviour::{Action, Behaviour};
 pub use self::control::Control;
@@ -53,6 +56,7 @@ pub use self::ledger::{Arrival, Counters, Effect, Ending, Ledger};
 pub use self::plan::{PlanError, Rule};
 use self::serve::Peer;
 use self::state::Shared;
+use self::tls::Identity;
 
 /// The most connections at once; more wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -70,6 +74,11 @@ pub struct Options {
     pub seed: u64,
     /// A provider without idempotency keys: they are noted in the ledger and otherwise ignored.
     pub ignores_keys: bool,
+    /// The most connections the provider takes at once, those to the control API among them: it closes what comes beyond
+    /// without a word. `None` for as many as the sandbox can hold; more then wait.
+    pub max_connections: Option<usize>,
+    /// Speaks TLS only, with a certificate of an authority made for this sandbox: see [`Sandbox::authority`].
+    pub tls: bool,
 }
 
 /// A running provider. Dropping it stops it.
@@ -77,6 +86,7 @@ pub struct Options {
 pub struct Sandbox {
     addr: SocketAddr,
     control: Control,
+    authority: Option<Arc<str>>,
     /// Everything ends when this is dropped.
     running: watch::Sender<()>,
     accepting: JoinHandle<()>,
@@ -105,10 +115,17 @@ impl Sandbox {
             io::Error::new(error.kind(), format!("cannot serve a sandbox on {listen}: {error}"))
         })?;
         let addr = listener.local_addr()?;
+        let identity = options.tls.then(|| Identity::new(addr.ip())).transpose()?;
+        let door = Door {
+            listener,
+            acceptor: identity.as_ref().map(Identity::acceptor),
+            max_connections: options.max_connections,
+        };
         let shared = Arc::new(Shared::new(options));
         let (running, stopping) = watch::channel(());
-        let accepting = runtime.spawn(accept(listener, Arc::clone(&shared), stopping));
-        Ok(Self { addr, control: Control::new(shared), running, accepting })
+        let accepting = runtime.spawn(door.accept(Arc::clone(&shared), stopping));
+        let authority = identity.map(|identity| identity.authority.into());
+        Ok(Self { addr, control: Control::new(shared), authority, running, accepting })
     }
 
     /// Serves a provider without authentication on a thread and a runtime of its own.
@@ -134,6 +151,16 @@ impl Sandbox {
         self.addr
     }
 
+    /// Where it is reached: the base URL of an integration that calls it.
+    pub fn url(&self) -> String {
+        url(self.addr, self.authority.as_deref())
+    }
+
+    /// The certificate, as PEM, of the authority that a client has to trust; `None` without TLS.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
+    }
+
     /// A handle that steers and reads it.
     pub fn control(&self) -> Control {
         self.control.clone()
@@ -153,6 +180,7 @@ impl Sandbox {
 pub struct SandboxThread {
     addr: SocketAddr,
     control: Control,
+    authority: Option<Arc<str>>,
     running: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -164,14 +192,24 @@ impl SandboxThread {
         let thread = thread::Builder::new()
             .name("sandbox".to_owned())
             .spawn(move || run(listen, options, &started, stopping))?;
-        let (addr, control) =
+        let (addr, control, authority) =
             start.recv().map_err(|_| io::Error::other("the sandbox's thread ended before it served"))??;
-        Ok(Self { addr, control, running: Some(running), thread: Some(thread) })
+        Ok(Self { addr, control, authority, running: Some(running), thread: Some(thread) })
     }
 
     /// The address it is bound to.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Where it is reached: the base URL of an integration that calls it.
+    pub fn url(&self) -> String {
+        url(self.addr, self.authority.as_deref())
+    }
+
+    /// The certificate, as PEM, of the authority that a client has to trust; `None` without TLS.
+    pub fn authority(&self) -> Option<&str> {
+        self.authority.as_deref()
     }
 
     /// A handle that steers and reads it.
@@ -191,7 +229,7 @@ impl Drop for SandboxThread {
     }
 }
 
-type Started = io::Result<(SocketAddr, Control)>;
+type Started = io::Result<(SocketAddr, Control, Option<Arc<str>>)>;
 
 fn run(
     listen: SocketAddr,
@@ -203,7 +241,7 @@ fn run(
         runtime.block_on(async {
             let sandbox = Sandbox::start_with(listen, options)?;
             // A starter that is gone has dropped the other end of `stopping` too.
-            let _ = started.send(Ok((sandbox.addr(), sandbox.control())));
+            let _ = started.send(Ok((sandbox.addr(), sandbox.control(), sandbox.authority.clone())));
             let _ = stopping.await;
             sandbox.stop().await;
             Ok(())
@@ -221,32 +259,64 @@ fn bind(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stopping: watch::Receiver<()>) {
-    let mut connections = JoinSet::new();
-    let peers = stopping.clone();
-    let mut connection = 0;
-    loop {
-        tokio::select! {
-            _ = stopping.changed() => break,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    connection += 1;
-                    shared.lock().book.connected();
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "cannot switch off delayed sending for a client");
+fn url(addr: SocketAddr, authority: Option<&str>) -> String {
+    let scheme = if authority.is_some() { "https" } else { "http" };
+    format!("{scheme}://{addr}")
+}
+
+/// Where clients come in.
+struct Door {
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    max_connections: Option<usize>,
+}
+
+impl Door {
+    async fn accept(self, shared: Arc<Shared>, mut stopping: watch::Receiver<()>) {
+        let mut connections = JoinSet::new();
+        let peers = stopping.clone();
+        let mut connection = 0;
+        loop {
+            tokio::select! {
+                _ = stopping.changed() => break,
+                Some(_) = connections.join_next() => {}
+                accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => {
+                        // Those that have ended make room.
+                        while connections.try_join_next().is_some() {}
+                        if self.max_connections.is_some_and(|most| connections.len() >= most) {
+                            shared.lock().book.refused();
+                            continue;
+                        }
+                        connection += 1;
+                        shared.lock().book.connected();
+                        let peer = Peer { shared: Arc::clone(&shared), stopping: peers.clone(), connection };
+                        connections.spawn(attend(stream, self.acceptor.clone(), peer));
                     }
-                    let peer = Peer { shared: Arc::clone(&shared), stopping: peers.clone(), connection };
-                    connections.spawn(wire::drive(stream, peer));
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the sandbox cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
+                    Err(error) => {
+                        tracing::warn!(%error, "the sandbox cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        connections.shutdown().await;
+    }
+}
+
+/// Serves one connection to its end, secured first where that is asked for.
+async fn attend(stream: TcpStream, acceptor: Option<TlsAcceptor>, peer: Peer) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "cannot switch off delayed sending for a client");
+    }
+    match acceptor {
+        None => wire::drive(stream, peer).await,
+        Some(acceptor) => {
+            if let Some(stream) = tls::secured(acceptor, stream).await {
+                wire::drive(stream, peer).await;
+            }
         }
     }
-    connections.shutdown().await;
 }
 
 /// A well-spread number for each number (the finaliser of splitmix64), so that a seed and a counter decide ids and
@@ -337,6 +407,51 @@ mod tests {
         assert_eq!(granted.status(), 200);
         let ledger = sandbox.control().ledger();
         assert!(!format!("{ledger:?}{sandbox:?}").contains("sk_secret"));
+    }
+
+    #[tokio::test]
+    async fn connections_beyond_the_limit_are_closed_without_a_word() {
+        let options = Options { max_connections: Some(2), ..Options::default() };
+        let sandbox = Sandbox::start_with(ANY, options).unwrap();
+        let control = sandbox.control();
+        let mut within = Vec::new();
+        for count in 1..=2 {
+            within.push(tokio::net::TcpStream::connect(sandbox.addr()).await.unwrap());
+            while control.counters().connections < count {
+                tokio::task::yield_now().await;
+            }
+        }
+        let mut beyond = tokio::net::TcpStream::connect(sandbox.addr()).await.unwrap();
+        assert_eq!(beyond.read(&mut [0]).await.unwrap_or(0), 0);
+        let counters = control.counters();
+        assert_eq!((counters.connections, counters.refused_connections, counters.requests), (2, 1, 0));
+
+        // One that ends makes room, as soon as the sandbox has seen its end.
+        drop(within.pop());
+        let served = async {
+            loop {
+                let mut answer = Vec::new();
+                let mut stream = send(sandbox.addr(), "GET /v1/ping", &[], "").await;
+                if stream.read_to_end(&mut answer).await.is_ok_and(|bytes| bytes > 0) {
+                    return super::testing::Raw(answer).status();
+                }
+            }
+        };
+        let served = tokio::time::timeout(Duration::from_secs(30), served).await;
+        assert_eq!(served, Ok(200));
+    }
+
+    #[tokio::test]
+    async fn plain_text_meets_no_http_where_tls_is_asked_for() {
+        let sandbox = Sandbox::start_with(ANY, Options { tls: true, ..Options::default() }).unwrap();
+        assert!(sandbox.url().starts_with("https://127.0.0.1:"), "{}", sandbox.url());
+        assert!(sandbox.authority().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
+        assert!(!format!("{sandbox:?}").contains("PRIVATE KEY"));
+        let mut plain = send(sandbox.addr(), "GET /v1/ping", &[], "").await;
+        let mut answer = Vec::new();
+        let _ = plain.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+        assert_eq!(sandbox.control().counters().requests, 0);
     }
 
     #[test]

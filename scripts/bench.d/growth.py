@@ -11,13 +11,14 @@ import time
 
 import load
 from instances import PROVIDER_PORT, causeway
-from processes import Process
+from processes import Failed, Probe, Process
 from report import spread
 
 PORTS = {1: 19441, 10: 19443, 50: 19445, 200: 19447}
 CONFIGURED_PORT = 19449
 STARTS = 5
 FLAT = 1.15  # CPU per operation is read with an error of about that
+SCRAPES, SCRAPE_MS = 20, 150
 START_MS, IDLE_MIB, BUSY_MIB = 300, 60, 40
 PEER_CORE, LOAD_CORE = 0, 1
 
@@ -41,11 +42,31 @@ def measure(folder: pathlib.Path, rounds: int, seconds: int) -> int:
                 errors += seen.errors
                 busy[count] = process.rss_mib()
         status = show(cpu, busy, errors)
+        scraped()
     finally:
         for process in reversed(running.values()):
             process.stop()
     configured(folder)
     return status
+
+
+def scraped() -> None:
+    """What a scrape costs a server whose integrations have all been called."""
+    print("\n| integrations | scrape ms | series | KiB |\n|---|---|---|---|")
+    slowest = 0.0
+    for count, port in PORTS.items():
+        took, body = [], b""
+        for _ in range(SCRAPES):
+            began = time.perf_counter()
+            status, body = Probe(port + 1, "/metrics").answer()
+            took.append((time.perf_counter() - began) * 1000)
+            if status != 200:
+                raise Failed(f"/metrics of {count} integrations answered {status}")
+        series = sum(1 for line in body.splitlines() if line and not line.startswith(b"#"))
+        print(f"| {count} | {spread(took, 1)} | {series:,} | {len(body) / 1024:,.0f} |")
+        slowest = max(took)
+    say = "met" if slowest < SCRAPE_MS else "not met"
+    print(f"\nevery scrape < {SCRAPE_MS} ms at 200 integrations (the slowest took {slowest:.1f}): {say}")
 
 
 def configured(folder: pathlib.Path) -> None:

@@ -108,6 +108,8 @@ pub struct Counters {
     pub peak_open: u64,
     /// Connections accepted since the start or the last reset.
     pub connections: u64,
+    /// Connections closed because there were too many, since the start or the last reset.
+    pub refused_connections: u64,
 }
 
 /// The arrivals as they are being noted.
@@ -129,6 +131,11 @@ impl Book {
     /// Notes a connection.
     pub(super) fn connected(&mut self) {
         self.counters.connections += 1;
+    }
+
+    /// Notes a connection that was one too many.
+    pub(super) fn refused(&mut self) {
+        self.counters.refused_connections += 1;
     }
 
     /// Notes a request and numbers it.
@@ -227,7 +234,10 @@ mod tests {
         assert_eq!(dropped, 1);
         let ends: Vec<_> = arrivals.iter().map(|arrival| (arrival.number, arrival.ended_us)).collect();
         assert_eq!(ends, [(second, None), (third, Some(3000))]);
-        assert_eq!(book.counters(), Counters { requests: 3, open: 1, peak_open: 3, connections: 0 });
+        assert_eq!(
+            book.counters(),
+            Counters { requests: 3, open: 1, peak_open: 3, connections: 0, refused_connections: 0 }
+        );
     }
 
     #[test]
@@ -240,7 +250,10 @@ mod tests {
         let (arrivals, _) = book.arrivals();
         assert_eq!(arrivals.len(), 1);
         assert_eq!((arrivals[0].number, arrivals[0].ending), (after, Ending::Open {}));
-        assert_eq!(book.counters(), Counters { requests: 1, open: 1, peak_open: 2, connections: 0 });
+        assert_eq!(
+            book.counters(),
+            Counters { requests: 1, open: 1, peak_open: 2, connections: 0, refused_connections: 0 }
+        );
     }
 
     #[test]

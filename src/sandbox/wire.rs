@@ -1,4 +1,4 @@
-//! The socket: hyper speaks HTTP on it until the plan wants something that is no HTTP.
+//! The connection, secured or not: hyper speaks HTTP on it until the plan wants something that is no HTTP.
 //!
 //! hyper gives the connection back, unclosed, when the service fails. So a service that wants to misbehave fails with
 //! a [`Cut`], whose bytes are then written as they are before the connection is closed.
@@ -12,8 +12,7 @@ use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
 use super::answer::Answer;
@@ -61,11 +60,13 @@ impl Cut {
         Self { pieces: (0..body.len()).step_by(size).map(piece).collect(), every, ..self }
     }
 
-    async fn play(&self, stream: &mut TcpStream) -> io::Result<()> {
+    async fn play(&self, stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<()> {
         stream.write_all(&self.bytes).await?;
+        stream.flush().await?;
         for piece in &self.pieces {
             sleep(self.every).await;
             stream.write_all(piece).await?;
+            stream.flush().await?;
         }
         if !self.held.is_zero() {
             let mut rest = [0; 1024];
@@ -77,7 +78,7 @@ impl Cut {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn drive(stream: TcpStream, peer: Peer) {
+pub(super) async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin + 'static, peer: Peer) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(MAX_WAIT).max_buf_size(MAX_HEAD);
     let service = service_fn(move |request| serve(peer.clone(), request));
