@@ -126,3 +126,26 @@ fn forget(dir: &Path) {
         fs::remove_dir_all(dir.join(folder)).expect("a folder is removed");
     }
 }
+
+/// What an operator may plan a Prometheus with: 150 series for an integration and 40 for each of its endpoints.
+#[tokio::test]
+async fn and_there_are_not_more_series_than_told() {
+    let provider = Provider::start();
+    let (_dir, _process, api, admin) = serve(&Config::payments(&provider.url(), SECTIONS)).await;
+    let refused = || Behaviour::from(Action::RateLimit { retry_after: "0".to_owned(), status: 429 });
+    provider.next([Behaviour::normal(), Behaviour::status(500), Behaviour::normal(), refused()]);
+    for number in 0..20 {
+        api.run("payments.ping", &json!({ "number": number })).await;
+        api.run("payments.charge", &charge()).await;
+    }
+    let series = scrape(admin).await;
+    let of_integration = series.keys().filter(|series| series.contains("integration=\"payments\""));
+    let (of_endpoints, own): (Vec<_>, Vec<_>) =
+        of_integration.partition(|series| series.contains("endpoint=\""));
+    assert!((50..=150).contains(&own.len()), "{}: {own:#?}", own.len());
+    for endpoint in ["ping", "charge"] {
+        let label = format!("endpoint=\"{endpoint}\"");
+        let count = of_endpoints.iter().filter(|series| series.contains(&label)).count();
+        assert!((20..=40).contains(&count), "{endpoint}: {count}");
+    }
+}
