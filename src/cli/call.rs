@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::client::{Api, Ask, Server, block_on, segment};
 use super::screen::{Colour, Screen, Tone, Words, between, count, span};
 use super::{CommandError, output};
-use crate::settings::duration;
+use crate::settings::{duration, nearest};
 
 /// How long a call waits beyond its own deadline, or without one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,7 +128,42 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     if let Ok(Problem { run: Some(outcome) }) = serde_json::from_str(&answer.body) {
         output::note(&summary(&outcome, screen));
     }
+    if answer.code().as_deref() == Some("unknown_operation")
+        && let Ok(Some(near)) = block_on(nearest_of(&server, &args.operation))
+    {
+        output::note(&format!("Did you mean `{near}`?"));
+    }
     Err(server.refused(&ask, &answer))
+}
+
+/// An operation as the catalogue tells it, as far as a name goes.
+#[derive(Deserialize)]
+struct Listed {
+    operation: String,
+}
+
+/// A page of the catalogue.
+#[derive(Deserialize)]
+struct Catalogue {
+    items: Vec<Listed>,
+}
+
+/// Of the operations that the caller may run, on the catalogue's first page, the one whose name `operation` is most
+/// likely a slip of.
+async fn nearest_of(server: &Server<'_>, operation: &str) -> Result<Option<String>, CommandError> {
+    let ask = Ask::get("listing the operations", "/v1/operations?limit=100");
+    let body = server.get(&ask).await?;
+    let catalogue: Catalogue = server.read(&ask, &body)?;
+    let name = operation.split('@').next().unwrap_or(operation);
+    let names = catalogue.items.iter().map(|listed| listed.operation.as_str());
+    Ok(nearest(name, names.filter(|known| slips(name, known))).map(str::to_owned))
+}
+
+/// Whether each part of the name may be a slip of the other's: a long part that is equal makes up for no other.
+fn slips(name: &str, known: &str) -> bool {
+    let parts = |name: &str| name.split('.').count();
+    parts(name) == parts(known)
+        && name.split('.').zip(known.split('.')).all(|(part, known)| nearest(part, [known]).is_some())
 }
 
 /// The input, which must be JSON.

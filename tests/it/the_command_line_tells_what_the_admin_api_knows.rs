@@ -223,6 +223,9 @@ async fn a_call_gives_its_result_and_says_apart_from_it_how_it_went() {
 
     let called = api(&server, &["call", "payments.nothing", "{}"]).await;
     assert!(called.err.contains("defines the operation `payments.nothing`"), "{called:?}");
+    assert!(!called.err.contains("Did you mean"), "{called:?}");
+    let called = api(&server, &["call", "payments.chrage", "{}"]).await;
+    assert!(called.err.starts_with("Did you mean `payments.charge`?\n"), "{called:?}");
 }
 
 #[tokio::test]
