@@ -55,7 +55,17 @@ fn admit_and_finish(c: &mut Criterion) {
             core.advance(now);
             let (demand, deadline) = (demand.clone(), now.mono + Duration::from_secs(8));
             let rules = CallRules { resend: Resend::Safe, retry: Arc::clone(&retry) };
-            core.admit(now, Call { id: CallId(n), rules, demand, priority: Priority::Normal, deadline });
+            core.admit(
+                now,
+                Call {
+                    id: CallId(n),
+                    rules,
+                    demand,
+                    priority: Priority::Normal,
+                    deadline,
+                    in_doubt_for: None,
+                },
+            );
             while let Some(effect) = core.poll() {
                 if let Effect::Send(send) = effect {
                     core.finished(

@@ -2,6 +2,7 @@
 
 pub mod credential;
 pub mod secrets;
+pub mod store;
 pub mod tls_files;
 pub mod traces;
 pub mod transport;

@@ -1,6 +1,6 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
-//! - `operations`: runs operations; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
+//! - `operations`: runs operations, `keys`: their idempotency keys, `answers`: what is told at their end; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
 //! - `admin`: integrations and their breakers; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - `openapi`: both APIs as documents; `docs`: the same as pages, and a page for each error;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
@@ -11,6 +11,7 @@
 
 mod access;
 mod admin;
+pub(crate) mod answers;
 mod body;
 mod browser;
 mod catalogue;
@@ -18,6 +19,7 @@ mod config;
 mod context;
 mod docs;
 mod health;
+mod keys;
 mod openapi;
 mod operations;
 mod page;
@@ -73,6 +75,7 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
                 .wrap(from_fn(access::clients))
                 .service(get("/operations", catalogue::list))
                 .service(post("/operations/{operation}", operations::run))
+                .service(get("/runs", runs::list))
                 .service(get("/runs/{id}", runs::show))
                 .service(post("/runs/{id}/cancel", runs::cancel))
                 .service(get("/health", health::show))
@@ -100,6 +103,9 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .service(post("/integrations/{name}/breaker/trip", admin::trip))
         .service(post("/integrations/{name}/breaker/reset", admin::reset))
         .service(post("/integrations/{name}/breaker/mode", admin::set_mode))
+        .service(get("/runs", runs::list))
+        .service(get("/runs/{id}", runs::show))
+        .service(post("/runs/{id}/cancel", runs::cancel))
         .service(get("/notices", config::notices))
         .default_service(web::to(problem::no_such_page));
     let health = web::scope("/v1")

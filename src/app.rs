@@ -10,20 +10,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::rt::task::JoinHandle;
 use actix_web::{App as WebApp, HttpServer};
 use causeway_actors::clock::Clock;
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::LogPlan;
 use causeway_actors::ports::Transport;
+use causeway_actors::router::Keeper;
 use causeway_actors::span::Spans;
+use causeway_actors::store::Unavailable;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use crate::adapters::store;
 use crate::adapters::traces::{self, Exporting, TracesError};
 use crate::adapters::transport::{HttpTransport, tls};
 use crate::api::{self, Live, Shown, State};
 use crate::plans::{self, Plans};
 use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
+use crate::{recovery, retention};
 
 /// Connections at once, on each listener's worker.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -44,6 +49,12 @@ pub enum StartError {
     /// No export of traces.
     #[error("{0}")]
     Traces(#[from] TracesError),
+    /// The store could not be opened.
+    #[error("{0}")]
+    Store(#[from] store::OpenError),
+    /// The store could not be used.
+    #[error("{0}")]
+    Unavailable(#[from] Unavailable),
     /// A listener could not be bound.
     #[error("listening on {address} for {purpose}: {error}; is another server running there?")]
     Listen {
@@ -74,6 +85,7 @@ pub struct Running {
     pub admin: SocketAddr,
     state: Arc<State>,
     handles: [ServerHandle; 2],
+    tasks: [JoinHandle<()>; 2],
     exporting: Option<Exporting>,
     drain: Duration,
 }
@@ -100,13 +112,16 @@ impl App {
     /// Binds the listeners and serves. Call inside an actix system.
     ///
     /// # Errors
-    /// [`StartError::Listen`].
-    pub fn start(self) -> Result<Running, StartError> {
+    /// [`StartError`]: a listener that cannot be bound, a store that cannot be opened.
+    pub async fn start(self) -> Result<Running, StartError> {
         let listen = self.settings.server.listen.clone();
         let api_listener = bind("the business API", listen.api)?;
         let admin_listener = bind("the admin API", listen.admin)?;
         let (api, admin) = (address(&api_listener, listen.api), address(&admin_listener, listen.admin));
         let clock = Clock::start();
+        let store = store::open(&self.settings.server.store, &self.settings.server.encryption, clock).await?;
+        let configuration = recovery::keep(&*store, &self.settings).await?;
+        let left = store.unfinished_runs().await?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let server = &self.settings.server;
         let (spans, exporting) =
@@ -118,21 +133,37 @@ impl App {
             transport: self.transport,
             log: self.log,
             spans: spans.map(|spans| spans as Arc<dyn Spans>),
+            keeper: Some(Keeper { store: Arc::clone(&store), render: api::answers::of }),
             clock,
             io_threads: if listen.io_threads == 0 { cores } else { listen.io_threads as usize },
             max_runs: listen.max_in_flight as usize,
             seed: uuid::Uuid::new_v4().as_u64_pair().0,
         });
         let Plans { operations, access, .. } = self.plans;
-        let live = Live::new(&self.settings.server, shown, operations, access, mesh.directory());
+        let live =
+            Live::new(&self.settings.server, shown, operations, access, mesh.directory(), configuration);
+        let retention = self.settings.server.store.retention;
         let reloader = Reloader::new(self.dir, self.settings);
-        let state =
-            Arc::new(State::new(live, listen.max_in_flight, mesh, clock, sample, self.metrics, reloader));
+        let state = Arc::new(State::new(
+            live,
+            listen.max_in_flight,
+            mesh,
+            store,
+            clock,
+            sample,
+            self.metrics,
+            reloader,
+        ));
         let handles = [
             serve(api_server(&state, &listen, api_listener), "the business API", api)?,
             serve(admin_server(&state, &listen, admin_listener), "the admin API", admin)?,
         ];
-        Ok(Running { api, admin, state, handles, exporting, drain: listen.drain })
+        let home = state.mesh().start_router();
+        let tasks = [
+            actix_web::rt::spawn(recovery::go_on(Arc::clone(&state), home, left)),
+            actix_web::rt::spawn(retention::sweep(Arc::clone(&state), retention)),
+        ];
+        Ok(Running { api, admin, state, handles, tasks, exporting, drain: listen.drain })
     }
 }
 
@@ -152,6 +183,7 @@ impl Running {
                 "runs were still under way when the drain time was up"
             );
         }
+        self.tasks.iter().for_each(JoinHandle::abort);
         for handle in &self.handles {
             handle.stop(true).await;
         }

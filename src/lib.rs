@@ -2,6 +2,7 @@
 //!
 //! - [`settings`]: the configuration, validated; [`plans`]: what the actors are built from;
 //! - [`app`]: the server as one value, built, started, stopped; [`reload`]: given another configuration;
+//!   `recovery`: going on where it ended; `retention`: letting go of what is old;
 //! - [`api`]: its HTTP; [`access`]: who may call and operate;
 //! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
 //! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
@@ -14,7 +15,9 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod plans;
+mod recovery;
 pub mod reload;
+mod retention;
 pub mod sandbox;
 pub mod settings;
 pub mod telemetry;

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_actors::plan::{IntegrationPlan, LogPlan};
+use causeway_actors::store::Unavailable;
 use serde::Serialize;
 use tokio::sync::Mutex;
 
 use crate::api::{Live, Shown, State};
 use crate::plans::{self, Plans, Secrets};
+use crate::recovery;
 use crate::settings::{Advice, Examined, ServerSettings, Settings, SettingsError, SettingsErrors};
 
 /// Reads the configuration again.
@@ -36,6 +38,9 @@ pub enum ReloadError {
     /// What the files say is wrong.
     #[error("the configuration is wrong and changes nothing:\n{0}")]
     Wrong(SettingsErrors),
+    /// The store does not take the configuration that runs would begin with.
+    #[error("{0}; nothing has changed")]
+    Store(#[from] Unavailable),
     /// The files could not be read to their end.
     #[error("reading the configuration ended without a result; nothing has changed")]
     Lost,
@@ -150,10 +155,11 @@ impl Reloader {
             advice: advice.iter().map(ToString::to_string).collect(),
             durable: true,
         };
+        let configuration = recovery::keep(&**state.store(), &settings).await?;
         let shown = Shown::new(&settings, &log.sanitiser);
         let directory = state.mesh().reconfigure(integrations, log).await;
         let access = plans.access.going_on_from(state.live().access());
-        state.swap(Live::new(&settings.server, shown, plans.operations, access, directory));
+        state.swap(Live::new(&settings.server, shown, plans.operations, access, directory, configuration));
         *current = settings;
         Ok(report)
     }
@@ -258,6 +264,8 @@ fn at_the_next_start(started: &ServerSettings, before: &Settings, now: &Settings
         ("listen.max_in_flight", is.max_in_flight != was.max_in_flight),
         ("listen.drain", is.drain != was.drain),
         ("listen.io_threads", is.io_threads != was.io_threads),
+        ("store", now.server.store != started.store),
+        ("encryption", now.server.encryption != started.encryption),
         ("traces", now.server.traces != started.traces),
         ("logs.format", now.server.logs.format != started.logs.format),
         ("logs.level", now.server.logs.level != started.logs.level),

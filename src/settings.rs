@@ -11,7 +11,7 @@
 //! The parts, one file per section, in the order they are read:
 //!
 //! - `files`: finds and reads the files; `reader`: takes a file apart and misses no error;
-//! - `server`: `causeway.toml`, of `listen`, `access` (clients and operators), `logs`, `redact`, `defaults`;
+//! - `server`: `causeway.toml`, of `listen`, `access` (clients and operators), `store`, `logs`, `redact`, `defaults`;
 //! - `integration`: `integrations/NAME.toml`, of `base_url`, `api_version`, `headers`, `auth`, `tls`, `timeouts`, `retry`,
 //!   `breaker`, `pool`, `limits` (by `glob`), and `endpoint`, of `idempotency`, `classify`, `cost`, `jq`;
 //! - `operation`: `operations/NAME.toml`, whose `calls` must exist;
@@ -50,6 +50,7 @@ mod retry;
 mod schema;
 mod secret;
 mod server;
+mod store;
 mod timeouts;
 mod tls;
 mod traces;
@@ -88,12 +89,16 @@ pub use keys::keys;
 pub use limits::LimitSettings;
 pub use listen::ListenSettings;
 pub use logs::{LogBodies, LogFormat, LogSettings};
-pub use operation::{AlternateSettings, FallbackSettings, OperationSettings, StepSettings, UndoSettings};
+pub use operation::{
+    AlternateSettings, FallbackSettings, InFlight, KeyMode, KeySettings, OperationSettings, StepSettings,
+    UndoSettings,
+};
 pub use redact::RedactSettings;
 pub use response_schema::{SchemaSettings, SchemaText};
 pub use schema::{Schema, schemas};
 pub use secret::SecretRef;
 pub use server::ServerSettings;
+pub use store::{EncryptionKey, EncryptionSettings, Retention, StoreSettings, StoreUrl};
 pub use tls::{FilePath, IdentityFiles, TlsSettings};
 pub use traces::TraceSettings;
 
@@ -169,6 +174,16 @@ impl Settings {
     /// Everything that is wrong with all files, files that cannot be read included.
     pub fn load(dir: &Path) -> Result<Self, SettingsErrors> {
         Examined::directory(dir).settings()
+    }
+
+    /// Reads texts as if they stood in this directory: relative paths begin there.
+    ///
+    /// # Errors
+    /// Everything that is wrong with all texts.
+    pub fn from_texts_in(dir: &Path, files: &[(&str, &str)]) -> Result<Self, SettingsErrors> {
+        let mut errors = SettingsErrors::default();
+        let sources = files::embedded(files, &mut errors);
+        assemble(dir, &sources, errors).settings()
     }
 
     /// Reads texts, as [`Examined::texts`] does.

@@ -57,8 +57,9 @@ pub(crate) struct StepState {
 }
 
 impl StepState {
-    pub(crate) fn new(call: StepCall, plan: Arc<IntegrationPlan>) -> Self {
-        Self { call, plan, request: OnceCell::new() }
+    pub(crate) fn new(mut call: StepCall, plan: Arc<IntegrationPlan>) -> Self {
+        let request = call.request.take().map_or_else(OnceCell::new, OnceCell::from);
+        Self { call, plan, request }
     }
 
     fn endpoint(&self) -> Result<&Endpoint, Failure> {
@@ -79,7 +80,8 @@ impl StepState {
     pub(crate) fn call(&self, id: CallId, demand: Demand) -> Call {
         let unknown = || CallRules { resend: Resend::Never, retry: Arc::default() };
         let rules = self.endpoint().map_or_else(|_| unknown(), Endpoint::call_rules);
-        Call { id, rules, demand, priority: self.call.priority, deadline: self.call.deadline }
+        let StepCall { priority, deadline, in_doubt_for, .. } = self.call;
+        Call { id, rules, demand, priority, deadline, in_doubt_for }
     }
 
     /// What an attempt takes of the limits of `current`, the plan that holds now.
@@ -107,13 +109,16 @@ impl StepState {
         if let Some(request) = self.request.get() {
             return Ok(request);
         }
-        let call = self.call.clone();
-        let mapped = self.endpoint().is_ok_and(|endpoint| endpoint.request.is_some());
-        let large = mapped && call.input.bytes().len() > LARGE_DOCUMENT;
-        let plan = Arc::clone(&self.plan);
-        let request = aside(large, ErrorClass::Internal, move || write(&plan, &call)).await??;
+        let request = materialise(Arc::clone(&self.plan), self.call.clone()).await?;
         Ok(self.request.get_or_init(|| request))
     }
+}
+
+/// Writes the request of a call: the same bytes each time.
+pub(crate) async fn materialise(plan: Arc<IntegrationPlan>, call: StepCall) -> Result<Materialised, Failure> {
+    let mapped = plan.endpoints.get(call.endpoint).is_some_and(|endpoint| endpoint.request.is_some());
+    let large = mapped && call.input.bytes().len() > LARGE_DOCUMENT;
+    aside(large, ErrorClass::Internal, move || write(&plan, &call)).await?
 }
 
 /// A document larger than this, in bytes, is mapped on a thread for blocking work: the I/O thread has others to serve.

@@ -222,6 +222,7 @@ mod tests {
             error: None,
             created_at: Wall::default(),
             finished_at: None,
+            sent: false,
         }
     }
 

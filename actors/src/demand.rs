@@ -194,6 +194,8 @@ mod tests {
             input: Json::parse(Bytes::from_static(input.as_bytes())).unwrap(),
             priority: Priority::Normal,
             deadline: Mono::MAX,
+            in_doubt_for: None,
+            request: None,
         }
     }
 

@@ -178,6 +178,11 @@ impl Place {
         Self { plan, seat: Arc::clone(&self.seat) }
     }
 
+    /// The same integration, as calls that go by this plan reach it.
+    pub(crate) fn under(&self, plan: Arc<IntegrationPlan>) -> Self {
+        Self { plan, seat: Arc::clone(&self.seat) }
+    }
+
     /// Ends the thread that the integration has for itself, if it has one.
     pub(crate) fn stop_own_thread(&self) {
         self.seat.thread.stop_own();

@@ -25,6 +25,7 @@ use causeway_core::idempotency::Doubt;
 use causeway_core::integration::{AttemptId, CallEnd, CallId, Disposition, Effect, Integration, Send};
 use causeway_core::json::Json;
 use causeway_core::limits::{self, Groups, Told, Watch};
+use causeway_core::operation::Tries;
 use causeway_core::time::{Mono, Now, Wall};
 use http::HeaderMap;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -199,7 +200,7 @@ impl IntegrationActor {
                 }
                 Effect::Pending(call) => self.tell_pending(call),
                 Effect::BudgetExhausted(_) => self.meters.retry_budget_exhausted(),
-                Effect::Answer { call, end, attempts } => self.answer(call, end, attempts),
+                Effect::Answer { call, end, tries } => self.answer(call, end, tries),
                 Effect::Probe(probe) => self.probe(now, probe),
                 Effect::Transition(transition) => {
                     self.tell_transition(&transition);
@@ -250,7 +251,7 @@ impl IntegrationActor {
         }
     }
 
-    fn answer(&mut self, call: CallId, end: CallEnd<Json>, attempts: u32) {
+    fn answer(&mut self, call: CallId, end: CallEnd<Json>, tries: Tries) {
         if let Some(caller) = self.calls.remove(&call) {
             if let CallEnd::Failed(failure) | CallEnd::Unknown(failure) = &end
                 && caller.permit.is_some()
@@ -258,7 +259,7 @@ impl IntegrationActor {
                 self.meters.rejection(failure.class);
             }
             // A router that is gone waits for nothing; the permit comes back all the same.
-            let _ = caller.reply.send(StepReply::Ended(StepEnd { end, attempts }));
+            let _ = caller.reply.send(StepReply::Ended(StepEnd { end, tries }));
         }
     }
 

@@ -3,7 +3,7 @@
 //! - [`mesh`] builds everything and takes it down in order; [`directory`] is where integrations are reached;
 //! - [`router`] takes operations in, one router per HTTP worker;
 //! - [`integration`] is the actor of one external system, with its attempts and their connections;
-//! - [`board`] is what HTTP reads; [`stale`] keeps the last good results; [`ports`] is what the actors ask of the server;
+//! - [`store`] is what must survive; [`board`] is what HTTP reads; [`stale`] keeps the last good results; [`ports`] is what the actors ask of the server;
 //! - [`span`]: what traces tell of a run;
 //! - [`credential`]: an integration's secret while it changes;
 //! - [`guard`] turns a panic into a restart; [`clock`] is the only reader of clocks; [`metric`] names every metric;
@@ -29,5 +29,6 @@ mod record;
 pub mod router;
 pub mod span;
 pub mod stale;
+pub mod store;
 
 pub use record::TARGET as ATTEMPT_TARGET;

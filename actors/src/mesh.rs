@@ -18,7 +18,7 @@ use crate::directory::{Directory, Place, Thread};
 use crate::integration::Parts;
 use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::Transport;
-use crate::router::{Router, Shared};
+use crate::router::{Keeper, Router, Shared};
 use crate::span::Spans;
 use crate::stale::StaleStore;
 
@@ -32,6 +32,8 @@ pub struct MeshSpec {
     pub log: LogPlan,
     /// Takes the spans of traces, if anybody records them.
     pub spans: Option<Arc<dyn Spans>>,
+    /// Keeps runs, where they are kept.
+    pub keeper: Option<Keeper>,
     /// Reads time.
     pub clock: Clock,
     /// Threads for integrations; 0 places everything on the calling thread.
@@ -50,6 +52,7 @@ pub struct Mesh {
     stale: Arc<StaleStore>,
     transport: Arc<dyn Transport>,
     spans: Option<Arc<dyn Spans>>,
+    keeper: Option<Keeper>,
     clock: Clock,
     arbiters: Vec<Arbiter>,
     seed: u64,
@@ -61,7 +64,8 @@ pub struct Mesh {
 impl Mesh {
     /// Builds every integration's actor. Call inside an actix system.
     pub fn start(spec: MeshSpec) -> Self {
-        let MeshSpec { integrations, transport, log, spans, clock, io_threads, max_runs, seed } = spec;
+        let MeshSpec { integrations, transport, log, spans, keeper, clock, io_threads, max_runs, seed } =
+            spec;
         let mesh = Self {
             directory: ArcSwap::default(),
             board: Arc::default(),
@@ -69,6 +73,7 @@ impl Mesh {
             stale: Arc::default(),
             transport,
             spans,
+            keeper,
             clock,
             arbiters: (0..io_threads).map(|_| Arbiter::new()).collect(),
             seed,
@@ -122,12 +127,27 @@ impl Mesh {
         directory
     }
 
+    /// Where integrations are reached by former plans of theirs. One that is gone is not reached.
+    pub fn directory_of(&self, integrations: Vec<Arc<IntegrationPlan>>) -> Arc<Directory> {
+        let now = self.directory();
+        let place = |plan: Arc<IntegrationPlan>| {
+            now.find(plan.name.as_str()).map(|place| Arc::new(place.under(plan)))
+        };
+        Arc::new(Directory::new(integrations.into_iter().filter_map(place)))
+    }
+
     /// Starts a router on the calling thread.
     pub fn start_router(&self) -> Addr<Router> {
         let index = self.routers.fetch_add(1, Ordering::Relaxed);
         let (board, stale) = (Arc::clone(&self.board), Arc::clone(&self.stale));
         Router::new(
-            Shared { board, stale, spans: self.spans.clone(), clock: self.clock },
+            Shared {
+                board,
+                stale,
+                spans: self.spans.clone(),
+                clock: self.clock,
+                keeper: self.keeper.clone(),
+            },
             index,
             self.max_runs,
         )

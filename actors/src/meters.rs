@@ -411,6 +411,11 @@ impl RunMeters {
         self.in_flight.increment(1.0);
     }
 
+    /// A run that had begun is none.
+    pub(crate) fn withdrawn(&self) {
+        self.in_flight.decrement(1.0);
+    }
+
     pub(crate) fn ended(&self, status: RunStatus, took: Duration) {
         self.in_flight.decrement(1.0);
         self.duration.record(took);

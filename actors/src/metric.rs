@@ -60,6 +60,14 @@ pub enum Metric {
     ActorRestarts,
     /// 1 while an actor is quarantined · actor.
     ActorQuarantined,
+    /// What became of idempotency keys · operation, result.
+    Idempotency,
+    /// How long a group of writes took until it was on disk.
+    StoreCommit,
+    /// How many writes were in a group.
+    StoreBatch,
+    /// Groups of writes that failed.
+    StoreErrors,
     /// Steps that something stood in for · integration, endpoint, kind.
     Fallbacks,
     /// What was let go under pressure · kind.
@@ -70,7 +78,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::RunsTotal,
         Self::RunDuration,
         Self::RunsInFlight,
@@ -95,6 +103,10 @@ impl Metric {
         Self::SchemaViolations,
         Self::ActorRestarts,
         Self::ActorQuarantined,
+        Self::Idempotency,
+        Self::StoreCommit,
+        Self::StoreBatch,
+        Self::StoreErrors,
         Self::Fallbacks,
         Self::Dropped,
         Self::BuildInfo,
@@ -131,6 +143,10 @@ impl Metric {
             Self::SchemaViolations => "causeway_schema_violations_total",
             Self::ActorRestarts => "causeway_actor_restarts_total",
             Self::ActorQuarantined => "causeway_actor_quarantined",
+            Self::Idempotency => "causeway_idempotency_total",
+            Self::StoreCommit => "causeway_store_commit_seconds",
+            Self::StoreBatch => "causeway_store_batch_size",
+            Self::StoreErrors => "causeway_store_errors_total",
             Self::Fallbacks => "causeway_fallbacks_total",
             Self::Dropped => "causeway_dropped_total",
             Self::BuildInfo => "causeway_build_info",
@@ -163,6 +179,10 @@ impl Metric {
             Self::SchemaViolations => "Answers that break their response_schema",
             Self::ActorRestarts => "Restarts after a panic",
             Self::ActorQuarantined => "1 while an actor that kept panicking is set aside",
+            Self::Idempotency => "What became of idempotency keys",
+            Self::StoreCommit => "How long a group of writes took until it was on disk",
+            Self::StoreBatch => "How many writes were in a group",
+            Self::StoreErrors => "Groups of writes that failed",
             Self::Fallbacks => "Steps that an alternate, an earlier result or a value stood in for",
             Self::Dropped => "What was let go under pressure",
             Self::BuildInfo => "The version that runs",

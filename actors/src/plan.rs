@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_core::endpoint::Endpoint;
+use causeway_core::endpoint::{Endpoint, Materialised};
 use causeway_core::idempotency::Role;
 use causeway_core::integration::IntegrationSpec;
 use causeway_core::json::Json;
@@ -120,6 +120,10 @@ pub struct StepCall {
     pub priority: Priority,
     /// When the answer is no longer of use.
     pub deadline: Mono,
+    /// How long ago a former life of the run may have sent it first: it is in doubt whether it has acted.
+    pub in_doubt_for: Option<Duration>,
+    /// The request, where it has been written down already.
+    pub request: Option<Materialised>,
 }
 
 /// What identifies a run to the world.
@@ -188,6 +192,21 @@ impl TraceContext {
     /// Writes the `traceparent` of a child span.
     pub fn header(self, span: u64) -> String {
         format!("00-{:032x}-{:016x}-{:02x}", self.trace_id, span.max(1), u8::from(self.sampled))
+    }
+
+    /// As it is written down with its run.
+    pub fn stored(self) -> String {
+        let Self { trace_id, caller, run, sampled } = self;
+        format!("{trace_id:032x}-{:016x}-{run:016x}-{}", caller.unwrap_or(0), u8::from(sampled))
+    }
+
+    /// Reads what [`Self::stored`] has written.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        let trace_id = u128::from_str_radix(parts.next()?, 16).ok()?;
+        let caller = u64::from_str_radix(parts.next()?, 16).ok().filter(|caller| *caller != 0);
+        let run = u64::from_str_radix(parts.next()?, 16).ok()?;
+        Some(Self { trace_id, caller, run, sampled: parts.next()? == "1" })
     }
 
     /// The trace's id, as logs show it.

@@ -8,7 +8,8 @@
 //! A run that is over while a call of it is still out (an optional one, past the deadline) is held until that has come
 //! home, so that a server that stops waits for it.
 //!
-//! `flight` is one run with what belongs to it; `messages` is what a router is told, and what it answers.
+//! `flight` is one run with what belongs to it; `keeping` is what it writes down, and when; `messages` is what a router
+//! is told, and what it answers.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,8 +17,11 @@ use std::sync::Arc;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId};
-use causeway_core::name::{OperationName, RunId};
-use causeway_core::operation::{Begin, Directive, MAX_STEPS, Order, Outcome, Run, RunStatus};
+use causeway_core::name::{ClientName, OperationName, RunId};
+use causeway_core::operation::{
+    Begin, Directive, MAX_STEPS, Order, Outcome, Resumed, Run, RunStatus, Sent, Tries,
+};
+use causeway_core::priority::Priority;
 use causeway_core::time::{Mono, Now};
 use tokio::sync::oneshot;
 
@@ -28,17 +32,21 @@ use crate::guard;
 use crate::integration::{Execute, StepReply};
 use crate::meters::RunMeters;
 use crate::metric::{Labels, Metric};
-use crate::plan::{RunContext, StepCall};
+use crate::plan::{RunContext, StepCall, TraceContext};
 use crate::span::{self, Spans};
 use crate::stale::StaleStore;
+use crate::store::{Intent, NewRun, Progress};
 
 mod flight;
+mod keeping;
 mod messages;
 
 pub use crate::meters::announce;
-pub use messages::{Abandon, Answer, Dispatch, RunPermit, Standing};
+pub use keeping::{Keeper, STORE_UNAVAILABLE};
+pub use messages::{Abandon, Answer, Dispatch, Keeping, NotRun, Reply, Resume, RunPermit, Standing, Stays};
 
 use flight::{Flight, OpenCall};
+use keeping::{Held, Kept, Next, Written};
 use messages::{News, StepNews};
 
 /// What routers share.
@@ -48,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) stale: Arc<StaleStore>,
     pub(crate) spans: Option<Arc<dyn Spans>>,
     pub(crate) clock: Clock,
+    pub(crate) keeper: Option<Keeper>,
 }
 
 /// One worker's router.
@@ -68,7 +77,8 @@ impl Router {
     /// A router for one thread. `index` tells it from the others; `max_runs` bounds its mailbox.
     pub(crate) fn new(shared: Shared, index: u64, max_runs: usize) -> Self {
         // Of each run: to begin it, to leave it, and of each of its calls that it is overdue and that it has ended.
-        let messages_of_a_run = 2 * MAX_STEPS + 2;
+        // And as many writes again, at most.
+        let messages_of_a_run = 4 * MAX_STEPS + 4;
         Self {
             shared,
             index,
@@ -97,11 +107,12 @@ impl Router {
                 self.finish(&mut flight, outcome);
             }
         }
+        self.keep(ctx, &mut flight);
         self.set_timer(ctx, &mut flight);
-        if flight.run.is_done() {
+        if flight.is_done() {
             return;
         }
-        if flight.is_kept && !flight.recorded {
+        if flight.can_be_found() && !flight.recorded {
             self.shared.board.run_changed(flight.run.so_far(), flight.client.clone(), self.index);
         }
         self.runs.insert(flight.run.id().clone(), flight);
@@ -112,7 +123,7 @@ impl Router {
         while let Some(directive) = flight.run.poll() {
             match directive {
                 Directive::Execute(order) => self.execute(ctx, flight, order),
-                Directive::Cancel(step) => flight.stop(step),
+                Directive::Cancel(step) => self.stop(flight, step),
                 Directive::Keep { key, result } => {
                     self.shared.stale.keep(self.shared.clock.mono(), key, result);
                 }
@@ -120,8 +131,8 @@ impl Router {
                     let now = self.shared.clock.now();
                     flight.run.recalled(now, step, self.shared.stale.recall(now.mono, &key, within));
                 }
-                Directive::Pending(outcome) => flight.answer(*outcome, Standing::Pending),
-                Directive::Accepted(outcome) => flight.answer(*outcome, Standing::Accepted),
+                Directive::Pending(outcome) => self.tell(flight, *outcome, Standing::Pending),
+                Directive::Accepted(outcome) => self.tell(flight, *outcome, Standing::Accepted),
                 Directive::Finish(outcome) => self.finish(flight, *outcome),
             }
         }
@@ -130,12 +141,12 @@ impl Router {
     fn execute(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) {
         let step = order.step;
         if let Err(failure) = self.send(ctx, flight, order) {
-            flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Failed(failure), 0);
+            flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Failed(failure), Tries::NONE);
         }
     }
 
     fn send(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) -> Result<(), Failure> {
-        let Order { step, role, input, deadline } = order;
+        let Order { step, role, input, deadline, in_doubt_for } = order;
         let found = flight.run.plan().steps.get(step).zip(flight.run.target(step));
         let Some((plan, target)) = found else { return Err(no_such_step()) };
         let Some(place) = flight.directory.find(target.integration.as_str()) else {
@@ -145,7 +156,6 @@ impl Router {
         let permit = place.permit().ok_or_else(|| overloaded(place))?;
         let id = CallId(self.next_call);
         self.next_call += 1;
-        let (reply, answered) = oneshot::channel();
         let call = StepCall {
             run: Arc::clone(&flight.context),
             step: plan.name.clone(),
@@ -155,13 +165,116 @@ impl Router {
             input,
             priority: flight.priority,
             deadline,
+            in_doubt_for,
+            request: None,
         };
+        let held = Held::new(id, call, Arc::clone(place), permit, target.safety());
+        match &mut flight.kept {
+            None => self.dispatch(ctx, flight, held),
+            Some(kept) => kept.hold(held).map_or(Ok(()), |held| self.dispatch(ctx, flight, held)),
+        }
+    }
+
+    /// Hands a call to its integration.
+    fn dispatch(&self, ctx: &Context<Self>, flight: &mut Flight, held: Held) -> Result<(), Failure> {
+        let Held { id, call, place, permit, .. } = held;
+        let (reply, answered) = oneshot::channel();
+        let step = call.index;
         let message = Execute { id, call, plan: Arc::clone(place.plan()), permit, reply };
-        place.send(message).map_err(|_| overloaded(place))?;
-        let place = Arc::clone(place);
+        place.send(message).map_err(|_| overloaded(&place))?;
         flight.calls.push(OpenCall { id, step, place });
         actix::spawn(await_step(ctx.address(), flight.run.id().clone(), id, answered));
         Ok(())
+    }
+
+    /// Asks the open call of a step to stop; one that has not been sent yet does not have to be asked.
+    fn stop(&self, flight: &mut Flight, step: usize) {
+        if flight.kept.as_mut().is_some_and(|kept| kept.withdraw(step)) {
+            flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Cancelled, Tries::NONE);
+        } else {
+            flight.stop(step);
+        }
+    }
+
+    /// Answers the caller, as soon as what it is told is sure to be found again.
+    fn tell(&self, flight: &mut Flight, outcome: Outcome, standing: Standing) {
+        let told = match &mut flight.kept {
+            None => Some((outcome, standing)),
+            Some(kept) => kept.tell(outcome, standing),
+        };
+        if let Some((outcome, standing)) = told {
+            flight.answer(outcome, standing);
+        }
+    }
+
+    /// Writes down what there is to be written down.
+    fn keep(&mut self, ctx: &Context<Self>, flight: &mut Flight) {
+        let Some((kept, keeper)) = flight.kept.as_mut().zip(self.shared.keeper.as_ref()) else { return };
+        let now = self.shared.clock.now();
+        if let Some(outcome) = kept.came_to_nothing() {
+            flight.kept = None;
+            return self.told_the_end(flight, outcome, false);
+        }
+        if let Some(write) = kept.next_write(&flight.run, now, keeper.render) {
+            actix::spawn(write.run(Arc::clone(&keeper.store), ctx.address(), flight.run.id().clone()));
+        }
+        if !kept.is_claimed() && flight.is_awaited() && flight.run.deadline() <= now.mono {
+            flight.refuse(NotRun::Late);
+            flight.run.cancel(now);
+            self.follow(ctx, flight);
+        }
+    }
+
+    /// Goes on after a write; `false` where there is no run.
+    fn wrote(&mut self, ctx: &Context<Self>, flight: &mut Flight, written: Written) -> bool {
+        let Some(kept) = &mut flight.kept else { return true };
+        match kept.written(self.shared.clock.mono(), written) {
+            Next::Send(calls) => {
+                if let Some((outcome, standing)) = kept.told_when_claimed() {
+                    flight.answer(outcome, standing);
+                }
+                for held in calls {
+                    let step = held.call.index;
+                    if let Err(failure) = self.dispatch(ctx, flight, held) {
+                        self.not_sent(flight, step, failure);
+                    }
+                }
+            }
+            Next::NotSent(calls, failure) => {
+                for held in calls {
+                    self.not_sent(flight, held.call.index, failure.clone());
+                }
+            }
+            Next::Known(known) => {
+                flight.refuse(NotRun::Known(known));
+                return false;
+            }
+            Next::NotBegun(error) => {
+                flight.refuse(NotRun::Unavailable { error, ended: false });
+                return false;
+            }
+            Next::Ended(outcome) => self.told_the_end(flight, *outcome, true),
+            Next::NotEnded(error) => {
+                tracing::error!(run_id = flight.run.id().as_str(), %error, "a run's end could not be written down");
+                flight.refuse(NotRun::Unavailable { error, ended: true });
+            }
+        }
+        self.follow(ctx, flight);
+        true
+    }
+
+    fn not_sent(&self, flight: &mut Flight, step: usize, failure: Failure) {
+        flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Failed(failure), Tries::NONE);
+    }
+
+    /// Tells the world how a run has ended that is written down, or of which there was nothing to be written.
+    fn told_the_end(&self, flight: &mut Flight, outcome: Outcome, written: bool) {
+        if written && flight.kept.as_ref().is_some_and(|kept| kept.stays(&flight.run, &outcome)) {
+            self.shared.board.run_finished(outcome.clone(), flight.client.clone());
+        } else {
+            self.shared.board.run_came_to_nothing(&outcome.id);
+        }
+        flight.answer(outcome, Standing::Over);
     }
 
     fn finish(&mut self, flight: &mut Flight, outcome: Outcome) {
@@ -180,6 +293,9 @@ impl Router {
         if outcome.degraded {
             RunMeters::fallbacks(flight.run.plan(), &outcome);
         }
+        if let Some(kept) = &mut flight.kept {
+            return kept.ends(outcome);
+        }
         let may_have_acted =
             flight.run.plan().may_act() && (outcome.status == RunStatus::Unknown || outcome.was_attempted());
         if may_have_acted || flight.run.is_promised() {
@@ -191,7 +307,7 @@ impl Router {
     }
 
     fn set_timer(&mut self, ctx: &mut Context<Self>, flight: &mut Flight) {
-        let next = flight.run.next_deadline();
+        let next = flight.next_deadline();
         if next == flight.timer {
             return;
         }
@@ -233,6 +349,31 @@ impl Router {
             }
         }
         self.schedule(ctx);
+    }
+}
+
+impl Router {
+    /// What a run that is written down begins with.
+    fn kept(
+        run: &Run,
+        priority: Priority,
+        (keeping, trace, client, now): (Keeping, TraceContext, Option<ClientName>, Now),
+    ) -> Kept {
+        let claim = NewRun {
+            id: run.id().clone(),
+            client,
+            operation: run.plan().operation.clone(),
+            version: run.plan().version,
+            correlation_id: run.correlation_id().clone(),
+            trace,
+            priority,
+            created_at: now.wall,
+            claim: keeping.claim,
+            configuration: keeping.configuration,
+            input: run.input().clone(),
+            progress: Progress { revision: 0, snapshot: run.snapshot(), intents: Vec::new() },
+        };
+        Kept::begins(claim, keeping.stays)
     }
 }
 
@@ -293,18 +434,25 @@ impl Handler<Dispatch> for Router {
             priority,
             permit,
             client,
+            keeping,
             reply,
         } = message;
         let meters =
             self.meters.entry(plan.operation.clone()).or_insert_with(|| RunMeters::new(&plan.operation));
         meters.began();
         let (now, priority) = (self.shared.clock.now(), priority.unwrap_or(plan.priority));
-        let is_kept = wait.is_some() || plan.may_act();
+        let is_kept = wait.is_some() || plan.may_act() || keeping.is_some();
+        let keeping = keeping
+            .filter(|_| self.shared.keeper.is_some())
+            .map(|keeping| (keeping, trace, client.clone(), now));
         let begin = Begin { id, correlation_id, plan, input, budget, wait };
         match guard::caught(|| Run::begin(begin, now)) {
             Ok(run) => {
                 let context = Arc::new(RunContext::of(&run, trace));
-                let flight = Flight::new(run, directory, context, priority, is_kept, reply, client, permit);
+                let kept = keeping.map(|keeping| Self::kept(&run, priority, keeping));
+                let reply = Some(reply);
+                let flight =
+                    Flight::new(run, directory, context, priority, is_kept, kept, reply, client, permit);
                 self.drive(ctx, flight, |_, _| {});
             }
             // Nothing was sent: the caller learns of it by its reply being dropped.
@@ -312,6 +460,64 @@ impl Handler<Dispatch> for Router {
                 meters.ended(RunStatus::Failed, std::time::Duration::ZERO);
                 tracing::error!(panic = message, "a fault in its mapping ended a run");
             }
+        }
+    }
+}
+
+impl Handler<Resume> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Resume { run, plan, directory, permit }: Resume, ctx: &mut Self::Context) {
+        let NewRun { id, client, correlation_id, trace, priority, created_at, input, progress, .. } = *run;
+        let meters =
+            self.meters.entry(plan.operation.clone()).or_insert_with(|| RunMeters::new(&plan.operation));
+        meters.began();
+        let clock = &self.shared.clock;
+        let Progress { revision, snapshot, intents } = progress;
+        let sent =
+            |intent: &Intent| Sent { step: intent.step, role: intent.role, ago: keeping::age(intent, clock) };
+        let sent = intents.iter().map(sent).collect();
+        let resumed =
+            Resumed { id: id.clone(), correlation_id, plan, input, began: created_at, snapshot, sent };
+        let now = clock.now();
+        match guard::caught(|| Run::resume(resumed, now)) {
+            Ok(Some(run)) => {
+                let context = Arc::new(RunContext::of(&run, trace));
+                let kept = Some(Kept::resumed(revision, intents));
+                let flight = Flight::new(run, directory, context, priority, true, kept, None, client, permit);
+                self.drive(ctx, flight, |_, _| {});
+            }
+            Ok(None) => {
+                meters.withdrawn();
+                tracing::error!(run_id = id.as_str(), "a run does not fit the plan it began with");
+            }
+            Err(message) => {
+                meters.withdrawn();
+                tracing::error!(
+                    run_id = id.as_str(),
+                    panic = message,
+                    "a fault ended a run that was to go on"
+                );
+            }
+        }
+    }
+}
+
+impl Handler<Written> for Router {
+    type Result = ();
+
+    fn handle(&mut self, written: Written, ctx: &mut Self::Context) {
+        let Some(mut flight) = self.runs.remove(&written.run) else { return };
+        if self.wrote(ctx, &mut flight, written) {
+            return self.drive(ctx, flight, |_, _| {});
+        }
+        if let Some(at) = flight.timer {
+            self.timers.remove(&(at, flight.run.id().clone()));
+        }
+        if !flight.recorded
+            && let Some(meters) = self.meters.get(&flight.run.plan().operation)
+        {
+            meters.withdrawn();
         }
     }
 }

@@ -47,6 +47,10 @@ pub(super) async fn reload(state: Data<State>) -> Result<HttpResponse, Problem> 
                 .findings(errors.iter().map(Finding::from).collect()))
         }
         Err(error @ ReloadError::NoFiles) => Err(Problem::new(Code::NotImplemented, error.to_string())),
+        Err(error @ ReloadError::Store(_)) => {
+            let wait = Some(std::time::Duration::from_secs(1));
+            Err(Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(wait))
+        }
         Err(error @ ReloadError::Lost) => Err(Problem::new(Code::Internal, error.to_string())),
     }
 }

@@ -7,32 +7,38 @@ use actix::Addr;
 use actix_web::http::header::HeaderName;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use causeway_actors::router::{Abandon, Answer, Dispatch, Router, RunPermit, Standing};
-use causeway_core::name::RunId;
-use causeway_core::operation::RunStatus;
+use causeway_actors::board::Asker;
+use causeway_actors::directory::Directory;
+use causeway_actors::router::{
+    Abandon, Answer, Dispatch, Keeping, NotRun, Reply, Router, RunPermit, Standing, Stays,
+};
+use causeway_actors::store::{Claim, ConfigurationId, Known, RunRecord, StoredAnswer, Unavailable};
+use causeway_core::json::Json;
+use causeway_core::name::{ClientName, CorrelationId, RunId};
+use causeway_core::operation::{Outcome, Plan, RunStatus};
 use causeway_core::priority::Priority;
-use tokio::sync::oneshot;
+use causeway_core::time::Mono;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::problem::{Code, Problem, printable};
-use super::{Live, State, access, body, context, runs};
+use super::{Live, State, access, answers, body, context, keys, runs};
 use crate::plans::Offer;
+use crate::settings::{InFlight, KeySettings};
 
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PRIORITY: HeaderName = HeaderName::from_static("x-priority");
 
 /// Headers that ask for what this version cannot promise; better no than a promise that is not kept.
-const NOT_YET: [(HeaderName, &str); 3] = [
-    (
-        HeaderName::from_static("idempotency-key"),
-        "runs are not yet kept on disk, so a repetition is not recognised",
-    ),
+const NOT_YET: [(HeaderName, &str); 2] = [
     (HeaderName::from_static("x-connection"), "an integration has only its own credentials"),
     (HeaderName::from_static("x-not-before"), "operations are only run at once"),
 ];
 
 /// How long a caller is told to wait when the server has no room or is stopping.
 pub(super) const COME_BACK: Duration = Duration::from_secs(1);
+/// How often a caller that waits for another's run looks whether it is over: at first, and at most.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 pub(super) async fn run(
     request: HttpRequest,
@@ -42,49 +48,217 @@ pub(super) async fn run(
     router: Data<Addr<Router>>,
 ) -> Result<HttpResponse, Problem> {
     let correlation_id = context::correlation_id(&request);
-    let answer = dispatch(&request, payload, &name, &state, &router, &correlation_id);
-    let Answer { outcome, standing } =
-        answer.await.map_err(|problem| problem.correlated(correlation_id.as_str()))?;
+    let correlated = |problem: Problem| problem.correlated(correlation_id.as_str());
+    let (asked, client_place) = Asked::read(&request, payload, &name, &state).await.map_err(correlated)?;
+    let arrived = state.clock().mono();
+    let mut client_place = Some(client_place);
+    loop {
+        let place = client_place.take().flatten();
+        match dispatch(&request, &state, &router, &correlation_id, &asked, place).await.map_err(correlated)? {
+            Ok(Answer { outcome, standing }) => {
+                asked.count("new");
+                return told(outcome, standing, &correlation_id);
+            }
+            Err(NotRun::Known(known)) => {
+                let awaited = attached(&state, &asked, known, arrived).await.map_err(correlated)?;
+                if let Some(answer) = awaited {
+                    return Ok(answers::again(&answer));
+                }
+                // It came to nothing, and its key is free again.
+            }
+            Err(NotRun::Unavailable { error, ended }) => return Err(correlated(unavailable(&error, ended))),
+            Err(NotRun::Late) => {
+                let detail =
+                    "the deadline passed before the run could be written down; nothing was sent for it";
+                return Err(correlated(Problem::new(Code::DeadlineExceeded, detail)));
+            }
+        }
+    }
+}
+
+fn told(
+    outcome: Outcome,
+    standing: Standing,
+    correlation_id: &CorrelationId,
+) -> Result<HttpResponse, Problem> {
     match (standing, outcome.status) {
         (Standing::Over, RunStatus::Succeeded | RunStatus::Partial) => {
             let mut response = HttpResponse::Ok();
             response.content_type("application/json");
             response.insert_header((context::CORRELATION_ID, correlation_id.as_str()));
-            Ok(response.body(serde_json::to_vec(&outcome).unwrap_or_default()))
+            Ok(response.body(answers::of(&outcome).body))
         }
         (Standing::Accepted, _) => Ok(runs::goes_on(&outcome)),
         (Standing::Over | Standing::Pending, _) => Err(Problem::of_run(outcome, standing)),
     }
 }
 
+/// What the store's failure means to a caller.
+fn unavailable(error: &Unavailable, ended: bool) -> Problem {
+    let detail = if ended {
+        format!(
+            "{error}; the run has ended, and its end is written down as soon as that can be done: ask again with the same \
+             key, or look it up"
+        )
+    } else {
+        format!("{error}; nothing was sent")
+    };
+    Problem::new(Code::StoreUnavailable, detail).retry_after(Some(COME_BACK))
+}
+
+/// Waits for the end of the run that a key belongs to. `None`: it came to nothing.
+async fn attached(
+    state: &State,
+    asked: &Asked,
+    known: Known,
+    arrived: Mono,
+) -> Result<Option<StoredAnswer>, Problem> {
+    let Known { id, fingerprint, answer } = known;
+    if asked.claim.as_ref().is_some_and(|claim| claim.fingerprint != fingerprint) {
+        asked.count("mismatch");
+        let detail = format!(
+            "the key was used for the run {id}, with another input or version; a new request needs a new key, and \
+             nothing was done for this one"
+        );
+        return Err(Problem::new(Code::IdempotencyKeyReused, detail));
+    }
+    if answer.is_some() {
+        asked.count("replayed");
+        return Ok(answer);
+    }
+    if asked.keys.in_flight == InFlight::Conflict {
+        return Err(in_flight(asked, &id));
+    }
+    asked.count("attached");
+    let time = asked.budget.map_or(asked.plan.deadline, |budget| budget.min(asked.plan.deadline));
+    let until = state.clock().instant(arrived + time);
+    match tokio::time::timeout_at(until, end_of(state, &id)).await {
+        Ok(answer) => answer.map_err(|error| unavailable(&error, false)),
+        Err(_) => Err(in_flight(asked, &id)),
+    }
+}
+
+fn in_flight(asked: &Asked, id: &RunId) -> Problem {
+    asked.count("conflict");
+    let detail = format!("the run {id}, of the same key, is under way; ask again, or look it up");
+    Problem::new(Code::RunInFlight, detail).retry_after(Some(COME_BACK))
+}
+
+/// The answer of a run that is under way, when it is over; `None` where it has come to nothing.
+async fn end_of(state: &State, id: &RunId) -> Result<Option<StoredAnswer>, Unavailable> {
+    let [mut wait, longest] = LOOK_AGAIN;
+    loop {
+        let end = state.mesh().board().end_of_run(id.as_str(), Asker::Anybody);
+        let ended = end.as_ref().map(|end| end.notified());
+        match state.store().run(id.clone()).await? {
+            None => return Ok(None),
+            Some(RunRecord { answer: Some(answer), .. }) => return Ok(Some(answer)),
+            Some(_) => {}
+        }
+        match ended {
+            // It says when it is over; it is looked at all the same, should another server have it.
+            Some(ended) => drop(tokio::time::timeout(longest, ended).await),
+            None => tokio::time::sleep(wait).await,
+        }
+        wait = (wait * 2).min(longest);
+    }
+}
+
+/// What a caller asks for, read and checked.
+struct Asked {
+    plan: Arc<Plan>,
+    directory: Arc<Directory>,
+    configuration: ConfigurationId,
+    keys: KeySettings,
+    claim: Option<Claim>,
+    journal: bool,
+    input: Json,
+    budget: Option<Duration>,
+    wait: Option<Duration>,
+    priority: Option<Priority>,
+    client: Option<ClientName>,
+}
+
+impl Asked {
+    async fn read(
+        request: &HttpRequest,
+        payload: Payload,
+        name: &str,
+        state: &State,
+    ) -> Result<(Self, Option<OwnedSemaphorePermit>), Problem> {
+        let (operation, version) =
+            name.split_once('@').map_or((name, None), |(name, text)| (name, Some(text)));
+        let (client, place) = access::admit(request, state, operation)?;
+        let live = state.live();
+        let Offer { plan, input: schema, keys, journal, .. } = find(name, &live)?.clone();
+        let (directory, configuration) = (Arc::clone(live.directory()), live.configuration());
+        let max_body = live.max_body();
+        drop(live);
+        for (header, why) in NOT_YET {
+            if request.headers().contains_key(&header) {
+                return Err(not_yet(&header, why));
+            }
+        }
+        let key = keys::key(request, &plan.operation, keys)?;
+        let (budget, wait, priority) = (budget(request)?, patience(request)?, priority(request)?);
+        let input = body::json(request, payload, max_body).await?;
+        if let Some(schema) = schema {
+            let violations = schema.violations(&input);
+            if !violations.is_empty() {
+                let detail =
+                    format!("the input does not look as `{}` takes it; see `errors`", plan.operation);
+                return Err(Problem::new(Code::InvalidInput, detail).violations(violations));
+            }
+        }
+        let version = version.map(|_| plan.version);
+        let claim = key.map(|key| keys::claim(&key, client.as_ref(), &plan.operation, version, &input, keys));
+        let asked = Self {
+            plan,
+            directory,
+            configuration,
+            keys,
+            claim,
+            journal,
+            input,
+            budget,
+            wait,
+            priority,
+            client,
+        };
+        Ok((asked, place))
+    }
+
+    /// Whether the run is written down, and how: what may act, what has a key, what its caller may not wait for, and
+    /// what is to be.
+    fn keeping(&self) -> Option<Keeping> {
+        let stays = if self.journal {
+            Stays::Always
+        } else if self.plan.may_act() || self.claim.is_some() {
+            Stays::IfSent
+        } else if self.wait.is_some() {
+            Stays::IfPromised
+        } else {
+            return None;
+        };
+        Some(Keeping { claim: self.claim, configuration: self.configuration, stays })
+    }
+
+    /// Counts what became of the key, if there is one.
+    fn count(&self, result: &'static str) {
+        if self.claim.is_some() {
+            keys::count(&self.plan.operation, result);
+        }
+    }
+}
+
 async fn dispatch(
     request: &HttpRequest,
-    payload: Payload,
-    name: &str,
     state: &State,
     router: &Addr<Router>,
-    correlation_id: &causeway_core::name::CorrelationId,
-) -> Result<Answer, Problem> {
-    let (operation, _) = name.split_once('@').unwrap_or((name, ""));
-    let (client, place) = access::admit(request, state, operation)?;
-    let live = state.live();
-    let (Offer { plan, input: schema, .. }, directory, max_body) =
-        (find(name, &live)?.clone(), Arc::clone(live.directory()), live.max_body());
-    drop(live);
-    for (header, why) in NOT_YET {
-        if request.headers().contains_key(&header) {
-            return Err(not_yet(&header, why));
-        }
-    }
-    let (budget, wait, priority) = (budget(request)?, patience(request)?, priority(request)?);
-    let input = body::json(request, payload, max_body).await?;
-    if let Some(schema) = schema {
-        let violations = schema.violations(&input);
-        if !violations.is_empty() {
-            let detail = format!("the input does not look as `{}` takes it; see `errors`", plan.operation);
-            return Err(Problem::new(Code::InvalidInput, detail).violations(violations));
-        }
-    }
+    correlation_id: &CorrelationId,
+    asked: &Asked,
+    client_place: Option<OwnedSemaphorePermit>,
+) -> Result<Reply, Problem> {
     if state.refusing() {
         let detail = "the server is stopping and takes no new runs; another one may";
         return Err(Problem::new(Code::Draining, detail).retry_after(Some(COME_BACK)));
@@ -96,14 +270,15 @@ async fn dispatch(
         id: id.clone(),
         correlation_id: correlation_id.clone(),
         trace: context::trace(request, state.sample()),
-        plan,
-        directory,
-        input,
-        budget,
-        wait,
-        priority,
-        permit: RunPermit::new(permit, place),
-        client,
+        plan: Arc::clone(&asked.plan),
+        directory: Arc::clone(&asked.directory),
+        input: asked.input.clone(),
+        budget: asked.budget,
+        wait: asked.wait,
+        priority: asked.priority,
+        permit: RunPermit::new(permit, client_place),
+        client: asked.client.clone(),
+        keeping: asked.keeping(),
         reply,
     };
     router.try_send(message).map_err(|_| overloaded("the router has no room"))?;
@@ -151,7 +326,7 @@ fn patience(request: &HttpRequest) -> Result<Option<Duration>, Problem> {
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             match name.trim().to_ascii_lowercase().as_str() {
                 "respond-async" => {
-                    return Err(not_yet(&PREFER, "runs are not kept on disk, so none is promised for later"));
+                    return Err(not_yet(&PREFER, "there is no queue yet that runs are left to"));
                 }
                 "wait" => {
                     let seconds = value.trim().trim_matches('"').parse::<u32>();

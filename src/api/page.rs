@@ -31,23 +31,35 @@ pub(super) struct Page<T> {
     next_cursor: Option<String>,
 }
 
+/// How many items a page has that asks for so many.
+pub(super) fn limit(asked: Option<usize>) -> Result<usize, Problem> {
+    let limit = asked.unwrap_or(DEFAULT_LIMIT);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("`limit` is a number from 1 to {MAX_LIMIT}");
+    Err(Problem::new(Code::MalformedRequest, detail))
+}
+
+/// The key of the last item before the page that a cursor asks for.
+pub(super) fn key(cursor: &str) -> Result<String, Problem> {
+    let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|key| String::from_utf8(key).ok());
+    let wrong = || Problem::new(Code::MalformedRequest, "`cursor` is a `next_cursor` of this list");
+    decoded.ok_or_else(wrong)
+}
+
+/// A page of these items; `last` is the key of the last one, where there are more behind it.
+pub(super) fn after<T>(items: Vec<T>, last: Option<String>) -> Page<T> {
+    Page { items, next_cursor: last.map(|key| URL_SAFE_NO_PAD.encode(key)) }
+}
+
 /// The page that a request asks for, of `all` in the order of their keys, each of which is told apart from the others.
 pub(super) fn of<T>(request: &HttpRequest, mut all: Vec<(String, T)>) -> Result<Page<T>, Problem> {
     let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
     let asked = Query::<Asked>::from_query(request.query_string())
         .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?;
-    let limit = asked.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(malformed(format!("`limit` is a number from 1 to {MAX_LIMIT}")));
-    }
-    let after = match &asked.cursor {
-        None => None,
-        Some(cursor) => {
-            let decoded = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|key| String::from_utf8(key).ok());
-            let wrong = || malformed("`cursor` is a `next_cursor` of this list".to_owned());
-            Some(decoded.ok_or_else(wrong)?)
-        }
-    };
+    let limit = self::limit(asked.limit)?;
+    let after = asked.cursor.as_deref().map(key).transpose()?;
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut rest =
         all.into_iter().filter(|(key, _)| after.as_ref().is_none_or(|after| key > after)).peekable();

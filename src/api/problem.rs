@@ -11,7 +11,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use causeway_actors::plan::whole_seconds;
-use causeway_actors::router::Standing;
+use causeway_actors::router::{STORE_UNAVAILABLE, Standing};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::operation::{Outcome, RunStatus};
 use causeway_core::schema::Violation;
@@ -98,6 +98,14 @@ codes! {
     UnsupportedMediaType: UNSUPPORTED_MEDIA_TYPE, "The request body must be JSON", Final;
     /// What the files of the configuration say is wrong.
     WrongConfiguration: UNPROCESSABLE_ENTITY, "The configuration is wrong", Final;
+    /// The operation wants a key, and there is none.
+    IdempotencyKeyRequired: BAD_REQUEST, "An idempotency key is needed", Final;
+    /// The key was used for something else.
+    IdempotencyKeyReused: UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request", Final;
+    /// The run of the same key is under way.
+    RunInFlight: CONFLICT, "The same request is under way", Retryable;
+    /// The store does not take anything.
+    StoreUnavailable: SERVICE_UNAVAILABLE, "The store is not available", Retryable;
     /// The operation's input does not look as its schema says.
     InvalidInput: UNPROCESSABLE_ENTITY, "The input breaks the operation's schema", Final;
     /// The run was cancelled.
@@ -272,7 +280,10 @@ impl Problem {
             RunStatus::Unknown => Code::OutcomeUnknown,
             RunStatus::Cancelled => Code::Cancelled,
             RunStatus::Failed | RunStatus::Running | RunStatus::Succeeded | RunStatus::Partial => {
-                Code::of(failure.map_or(ErrorClass::Internal, |failure| failure.class))
+                match failure {
+                    Some(failure) if failure.code == STORE_UNAVAILABLE => Code::StoreUnavailable,
+                    failure => Code::of(failure.map_or(ErrorClass::Internal, |failure| failure.class)),
+                }
             }
         };
         let mut problem = Self::new(code, detail(code, &outcome, failure));
@@ -281,6 +292,11 @@ impl Problem {
         problem.correlation_id = Some(outcome.correlation_id.as_str().to_owned());
         problem.run = Some(Box::new(outcome));
         problem
+    }
+
+    /// The status and the body of the answer.
+    pub(super) fn written(&self) -> (StatusCode, Vec<u8>) {
+        (self.code.status(), serde_json::to_vec(&self.document()).unwrap_or_default())
     }
 
     fn document(&self) -> Document<'_> {
@@ -304,7 +320,7 @@ fn detail(code: Code, outcome: &Outcome, failure: Option<&Failure>) -> String {
     let mut detail = match (code, failure) {
         (Code::OutcomePending, _) => format!(
             "a request that may act is under way, or one is being undone; the run goes on: GET /v1/runs/{id} tells its \
-             outcome until a restart, or until many later runs have taken its place"
+             outcome"
         ),
         (Code::OutcomeUnknown, Some(failure)) if failure.code == "undo_failed" => failure.message.to_string(),
         (Code::OutcomeUnknown, Some(failure)) => format!(
@@ -324,8 +340,10 @@ fn detail(code: Code, outcome: &Outcome, failure: Option<&Failure>) -> String {
 /// The wait to tell: what is known, and for refusals of our own at least a second.
 fn wait(code: Code, failure: Option<&Failure>) -> Option<Duration> {
     let known = failure.and_then(|failure| failure.retry_after);
-    let refused_here =
-        matches!(code, Code::RateLimited | Code::Throttled | Code::BreakerOpen | Code::Overloaded);
+    let refused_here = matches!(
+        code,
+        Code::RateLimited | Code::Throttled | Code::BreakerOpen | Code::Overloaded | Code::StoreUnavailable
+    );
     if refused_here { known.or(Some(Duration::from_secs(1))) } else { known.filter(|_| code.retryable()) }
 }
 

@@ -1,20 +1,25 @@
-//! `GET /v1/runs/{id}`: looks a run up, and waits for its end if asked to; `POST /v1/runs/{id}/cancel`: has it stopped.
+//! `GET /v1/runs/{id}`: looks a run up, and waits for its end if asked to; `GET /v1/runs`: lists them; `POST
+//! /v1/runs/{id}/cancel`: has one stopped.
 //!
-//! Only runs that may act, or that their callers did not wait for, are kept, in memory, for as long as there is room; the
-//! answer says that it is not durable.
+//! What is under way, and what has just ended, is told from the board; everything else from the store. A client sees its
+//! own runs, and of others' not even that they are there.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Query};
-use causeway_core::operation::Outcome;
+use causeway_actors::board::Asker;
+use causeway_actors::store::{RunFilter, RunRecord, Unavailable};
+use causeway_core::name::{ClientName, CorrelationId, OperationName, RunId};
+use causeway_core::operation::{Outcome, RunStatus};
+use causeway_core::time::Wall;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::problem::{Code, Problem, printable};
-use super::{State, access, context};
+use super::{State, access, answers, context, page};
 
 /// The longest wait, in seconds: proxies in between give up where nothing moves.
 const MAX_WAIT: u64 = 60;
@@ -29,7 +34,7 @@ struct Asked {
 struct Found<'a> {
     #[serde(flatten)]
     outcome: &'a Outcome,
-    /// A restart of the server forgets it.
+    /// A restart of the server remembers it.
     durable: bool,
 }
 
@@ -38,8 +43,8 @@ pub(super) async fn show(
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let wait = patience(&request)
-        .map_err(|problem| problem.correlated(context::correlation_id(&request).as_str()))?;
+    let correlated = |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
+    let wait = patience(&request).map_err(correlated)?;
     let client = access::client(&request);
     let (board, asker) = (state.mesh().board(), access::asker(client.as_ref()));
     if let Some(wait) = wait
@@ -54,8 +59,100 @@ pub(super) async fn show(
             let _ = tokio::time::timeout(wait, ended).await;
         }
     }
-    let outcome = found(board.run(&id, asker), &request, &id)?;
-    Ok(told(&outcome))
+    if let Some(outcome) = board.run(&id, asker) {
+        return Ok(told(&outcome));
+    }
+    let record = stored(&state, &id, asker).await.map_err(correlated)?;
+    Ok(told_of(&record))
+}
+
+/// A run that is on disk and may be seen.
+async fn stored(state: &State, id: &str, asker: Asker<'_>) -> Result<RunRecord, Problem> {
+    let found = state.store().run(RunId::new(id)).await.map_err(|error| unavailable(&error))?;
+    let mine = |record: &RunRecord| match asker {
+        Asker::Anybody => true,
+        Asker::Client(name) => record.client.as_ref() == Some(name),
+    };
+    found.filter(mine).ok_or_else(|| unknown(id))
+}
+
+fn unavailable(error: &Unavailable) -> Problem {
+    Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(Some(Duration::from_secs(1)))
+}
+
+fn told_of(record: &RunRecord) -> HttpResponse {
+    let mut response = HttpResponse::Ok();
+    response.insert_header((context::CORRELATION_ID, record.correlation_id.as_str()));
+    response.json(answers::shown(record))
+}
+
+/// Which runs are asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    operation: Option<String>,
+    status: Option<String>,
+    correlation_id: Option<String>,
+    since: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// The runs that are on disk, newest first.
+pub(super) async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let correlated = |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
+    let client = access::client(&request);
+    let (filter, limit) =
+        filter(&request, client.as_ref().map(|client| client.name())).map_err(correlated)?;
+    // One more than is told, to know whether there are more.
+    let mut found =
+        state.store().runs(filter, limit + 1).await.map_err(|error| correlated(unavailable(&error)))?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let last = found.last().filter(|_| more).map(|record| record.id.to_string());
+    let board = state.mesh().board();
+    let shown = |record: &RunRecord| match board.run(record.id.as_str(), Asker::Anybody) {
+        Some(outcome) if record.answer.is_none() => {
+            serde_json::to_value(Found { outcome: &outcome, durable: true }).unwrap_or_default()
+        }
+        Some(_) | None => answers::shown(record),
+    };
+    let items: Vec<Value> = found.iter().map(shown).collect();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((context::CORRELATION_ID, context::correlation_id(&request).as_str()));
+    Ok(response.json(page::after(items, last)))
+}
+
+fn filter(request: &HttpRequest, client: Option<&ClientName>) -> Result<(RunFilter, usize), Problem> {
+    let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
+    let asked = Query::<Listed>::from_query(request.query_string())
+        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?
+        .into_inner();
+    let limit = page::limit(asked.limit)?;
+    let status = |word: String| {
+        let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
+        RunStatus::named(&word).ok_or_else(|| malformed(format!("`status` is one of {known}")))
+    };
+    let since = |text: String| {
+        let at: Option<jiff::Timestamp> = text.parse().ok();
+        let millis = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        millis
+            .map(Wall::from_unix_millis)
+            .ok_or_else(|| malformed("`since` is a time such as 2026-11-24T09:30:00Z (RFC 3339)".to_owned()))
+    };
+    let operation = |name: String| OperationName::new(&name).map_err(|error| malformed(error.to_string()));
+    let correlation_id = |text: String| {
+        CorrelationId::new(&text).ok_or_else(|| malformed("`correlation_id` is visible ASCII".to_owned()))
+    };
+    let filter = RunFilter {
+        client: client.map(|client| Some(client.clone())),
+        operation: asked.operation.map(operation).transpose()?,
+        status: asked.status.map(status).transpose()?,
+        correlation_id: asked.correlation_id.map(correlation_id).transpose()?,
+        since: asked.since.map(since).transpose()?,
+        before: asked.cursor.map(|cursor| page::key(&cursor)).transpose()?.map(RunId::new),
+    };
+    Ok((filter, limit))
 }
 
 /// How long the caller wants to wait for the run's end.
@@ -79,25 +176,32 @@ pub(super) async fn cancel(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let client = access::client(&request);
-    let outcome = found(state.mesh().board().cancel(&id, access::asker(client.as_ref())), &request, &id)?;
-    Ok(if outcome.status.is_final() { told(&outcome) } else { goes_on(&outcome) })
+    let asker = access::asker(client.as_ref());
+    match state.mesh().board().cancel(&id, asker) {
+        Some(outcome) if outcome.status.is_final() => Ok(told(&outcome)),
+        Some(outcome) => Ok(goes_on(&outcome)),
+        None => {
+            let record = stored(&state, &id, asker).await;
+            let correlated =
+                |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
+            record.map(|record| told_of(&record)).map_err(correlated)
+        }
+    }
 }
 
-fn found(outcome: Option<Arc<Outcome>>, request: &HttpRequest, id: &str) -> Result<Arc<Outcome>, Problem> {
-    outcome.ok_or_else(|| {
-        let detail = format!(
-            "no run `{}` is known here: runs that only read are not kept, others until a restart or until there are \
-             too many",
-            printable(id)
-        );
-        Problem::new(Code::UnknownRun, detail).correlated(context::correlation_id(request).as_str())
-    })
+fn unknown(id: &str) -> Problem {
+    let detail = format!(
+        "no run `{}` is known here: runs that only read are not kept, nor are those for which nothing was sent, and \
+         others for as long as `store.retention.runs` says",
+        printable(id)
+    );
+    Problem::new(Code::UnknownRun, detail)
 }
 
 fn told(outcome: &Outcome) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((context::CORRELATION_ID, outcome.correlation_id.as_str()));
-    response.json(Found { outcome, durable: false })
+    response.json(Found { outcome, durable: true })
 }
 
 /// The run goes on: where to look for its outcome.
@@ -105,5 +209,5 @@ pub(super) fn goes_on(outcome: &Outcome) -> HttpResponse {
     let mut response = HttpResponse::Accepted();
     response.insert_header((context::CORRELATION_ID, outcome.correlation_id.as_str()));
     response.insert_header((LOCATION, format!("/v1/runs/{}", outcome.id)));
-    response.json(Found { outcome, durable: false })
+    response.json(Found { outcome, durable: true })
 }

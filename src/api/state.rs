@@ -11,6 +11,7 @@ use causeway_actors::clock::Clock;
 use causeway_actors::directory::Directory;
 use causeway_actors::mesh::Mesh;
 use causeway_actors::router;
+use causeway_actors::store::{ConfigurationId, Store};
 use causeway_core::name::OperationName;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -30,6 +31,7 @@ pub struct State {
     /// The share of runs whose trace we record where nobody else decides; `None` where nothing is recorded.
     sample: Option<f64>,
     metrics: Option<PrometheusHandle>,
+    store: Arc<dyn Store>,
     runs: Arc<Semaphore>,
     max_runs: u32,
     refusing: AtomicBool,
@@ -46,6 +48,7 @@ pub struct Live {
     access: Access,
     trusted_proxies: Vec<IpNet>,
     directory: Arc<Directory>,
+    configuration: ConfigurationId,
 }
 
 impl Live {
@@ -56,11 +59,12 @@ impl Live {
         operations: HashMap<OperationName, Versions>,
         access: Access,
         directory: Arc<Directory>,
+        configuration: ConfigurationId,
     ) -> Self {
         operations.values().flat_map(Versions::all).for_each(|offer| router::announce(&offer.plan));
         let (region, max_body) = (settings.region.clone(), settings.listen.max_body);
         let trusted_proxies = settings.listen.trusted_proxies.clone();
-        Self { region, shown, max_body, operations, access, trusted_proxies, directory }
+        Self { region, shown, max_body, operations, access, trusted_proxies, directory, configuration }
     }
 
     /// Who may call, and who may operate.
@@ -100,6 +104,11 @@ impl Live {
         self.operations.get(name)
     }
 
+    /// Which configuration it is.
+    pub const fn configuration(&self) -> ConfigurationId {
+        self.configuration
+    }
+
     /// Where the integrations that the operations call are reached.
     pub const fn directory(&self) -> &Arc<Directory> {
         &self.directory
@@ -108,10 +117,12 @@ impl Live {
 
 impl State {
     /// Of a server about to serve.
+    #[expect(clippy::too_many_arguments, reason = "made at one place, of all that handlers share")]
     pub(crate) fn new(
         live: Live,
         max_runs: u32,
         mesh: Mesh,
+        store: Arc<dyn Store>,
         clock: Clock,
         sample: Option<f64>,
         metrics: Option<PrometheusHandle>,
@@ -123,6 +134,7 @@ impl State {
             clock,
             sample,
             metrics,
+            store,
             runs: Arc::new(Semaphore::new(max_runs as usize)),
             max_runs,
             refusing: AtomicBool::new(false),
@@ -154,6 +166,11 @@ impl State {
         reloaded
     }
 
+    /// The directory that the configuration is read from, where there is one.
+    pub(crate) fn dir(&self) -> Option<&std::path::Path> {
+        self.reloader.dir()
+    }
+
     /// Reads the configuration again.
     pub(super) const fn reloader(&self) -> &Reloader {
         &self.reloader
@@ -162,6 +179,16 @@ impl State {
     /// The actors.
     pub const fn mesh(&self) -> &Mesh {
         &self.mesh
+    }
+
+    /// What survives the process.
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// A place among all runs, as soon as there is one.
+    pub async fn run_permit_in_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.runs).acquire_owned().await.ok()
     }
 
     /// Reads time.

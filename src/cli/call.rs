@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway call payments.charge '{\"amount\":1250,\"currency\":\"eur\",\"source\":\"tok_visa\"}'
-  causeway call payments.charge - --deadline 5s < charge.json
+  causeway call payments.charge - --deadline 5s --idempotency-key order-17 < charge.json
   causeway call payments.balance '{}' | jq .available
   causeway call payments.charge \"$input\" --json | jq -r '.status, .steps[].attempts'
 
@@ -41,6 +41,10 @@ pub(super) struct Args {
     /// What links the run to the event behind it.
     #[arg(long, value_name = "ID")]
     correlation_id: Option<String>,
+    /// What tells it from others: asked again with the same key, it is answered the same and done once. Without one, a
+    /// new one is made.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// Before which other calls it goes, where there is a queue.
     #[arg(long, value_parser = Priority::ALL.map(Priority::as_str))]
     priority: Option<String>,
@@ -111,6 +115,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     ask.headers.extend(args.deadline.map(|deadline| ("X-Deadline-Ms", deadline.as_millis().to_string())));
     ask.headers.extend(args.correlation_id.clone().map(|id| ("X-Correlation-Id", id)));
     ask.headers.extend(args.priority.clone().map(|priority| ("X-Priority", priority)));
+    let key = args.idempotency_key.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    ask.headers.push(("Idempotency-Key", key));
     ask.patience = PATIENCE + args.deadline.unwrap_or_default();
     let answer = block_on(server.send(&ask))?;
     let good = answer.status.is_success();

@@ -3,19 +3,21 @@
 mod traffic;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::{CommandError, output, serve};
 use crate::sandbox::Sandbox;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::{LogFormat, Settings, StoreUrl};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway demo
   causeway demo --api 127.0.0.1:0 --admin 127.0.0.1:0 --sandbox 127.0.0.1:0    # any free ports
 
-It prints what to try. Nothing is kept on disk; Ctrl-C stops it.")]
+It prints what to try; Ctrl-C stops it. What it has run is kept in the directory that --data names, and found again at
+the next start.")]
 pub(super) struct Args {
     /// Where the business API listens.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
@@ -26,6 +28,9 @@ pub(super) struct Args {
     /// Where the simulated providers listen.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     sandbox: SocketAddr,
+    /// Where runs are kept.
+    #[arg(long, value_name = "DIR", default_value = "data/demo")]
+    data: PathBuf,
     /// No sample traffic and no troubles: nothing happens but what you ask for.
     #[arg(long)]
     no_traffic: bool,
@@ -55,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
         })?;
         let settings = settings(args, sandbox.addr())?;
         let (logs, metrics) = serve::observe(&settings.server.logs)?;
-        let running = serve::start(settings, None, metrics, &logs)?;
+        let running = serve::start(settings, None, metrics, &logs).await?;
         let (api, admin, provider) = (running.api, running.admin, sandbox.addr());
         if !args.no_traffic {
             actix::spawn(traffic::troubles(sandbox.control()));
@@ -68,7 +73,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
                     .to_string(),
             )?;
         } else {
-            output::say(&guide(api, admin, provider, !args.no_traffic))?;
+            let data = args.data.display().to_string();
+            output::say(&guide(api, admin, provider, &data, !args.no_traffic))?;
         }
         serve::until_told_to_stop(running).await
     })
@@ -80,6 +86,7 @@ fn settings(args: &Args, sandbox: SocketAddr) -> Result<Settings, CommandError> 
     let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let mut settings =
         Settings::from_texts(&files).map_err(|errors| CommandError::Usage(errors.to_string()))?;
+    settings.server.store.url = StoreUrl::Sqlite(args.data.join("causeway.db"));
     settings.server.listen.api = args.api;
     settings.server.listen.admin = args.admin;
     if !args.api.ip().is_loopback() || !args.admin.ip().is_loopback() {
@@ -91,7 +98,7 @@ fn settings(args: &Args, sandbox: SocketAddr) -> Result<Settings, CommandError> 
     Ok(settings)
 }
 
-fn guide(api: SocketAddr, admin: SocketAddr, sandbox: SocketAddr, traffic: bool) -> String {
+fn guide(api: SocketAddr, admin: SocketAddr, sandbox: SocketAddr, data: &str, traffic: bool) -> String {
     let json = "-H 'Content-Type: application/json'";
     let watch = if traffic {
         format!(
@@ -108,13 +115,17 @@ the CRM asks for patience, and calls wait for it. Watch it (in another terminal)
     };
     format!(
         r#"
-Causeway runs, with simulated providers behind it. Nothing is kept on disk.
+Causeway runs, with simulated providers behind it. What it has run is kept in {data}: end it as rudely as you like
+(kill -9), start it again, and it goes on where it was.
 
   business API  http://{api}      admin API  http://{admin}      providers  http://{sandbox}
   as a page     http://{api}/docs                 http://{admin}/docs
 {watch}
 Place an order: three providers, one outcome.
   curl http://{api}/v1/operations/orders.place {json} -d '{{"amount":1250,"currency":"eur","source":"tok_visa","email":"ada@example.com"}}'
+The same with a key: asked again, it answers the same and charges nobody twice.
+  curl -i http://{api}/v1/operations/payments.charge {json} -H 'Idempotency-Key: order-17' -d '{{"amount":1250,"currency":"eur","source":"tok_visa"}}'
+  curl http://{api}/v1/runs
 A card that is declined:
   curl http://{api}/v1/operations/payments.charge {json} -d '{{"amount":1250,"currency":"eur","source":"tok_declined"}}'
 What the providers have really done:

@@ -1,4 +1,4 @@
-//! `causeway keys new`: makes a key that opens the business API or the admin API.
+//! `causeway keys new`: makes a key that opens the business API or the admin API, or one that seals what is on disk.
 //!
 //! A key is 43 letters and digits of the system's randomness, 256 bits, so that a click marks it whole and no shell
 //! changes it. Its beginning tells what it is, to people, to scanners of source code, and to our own sanitiser.
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::client::Api;
 use super::{CommandError, output};
+use crate::adapters::store::sealing;
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Characters behind the prefix: 62⁴³ is a little more than 2²⁵⁶.
@@ -30,9 +31,10 @@ enum Action {
     #[command(after_help = "Examples:
   causeway keys new
   causeway keys new operator
+  causeway keys new encryption
   (umask 077 && causeway keys new client > /run/secrets/checkout)")]
     New {
-        /// Whose it is to be: one that calls the business API, or one that uses the admin API.
+        /// Whose it is to be: one's that calls the business API, one's that uses the admin API, or the server's own.
         #[arg(value_enum, default_value_t = Kind::Client)]
         kind: Kind,
         /// Print a JSON document, and no advice.
@@ -48,19 +50,23 @@ pub(super) enum Kind {
     Client,
     /// A person's or machine's that operates the server.
     Operator,
+    /// The server's own, which seals what it keeps on disk.
+    Encryption,
 }
 
 impl Kind {
+    /// Those that open an API.
     const ALL: [Self; 2] = [Self::Client, Self::Operator];
 
     const fn prefix(self) -> &'static str {
         match self {
             Self::Client => "cwc_",
             Self::Operator => "cwo_",
+            Self::Encryption => "",
         }
     }
 
-    /// What a key is for, by its beginning.
+    /// Which API a key opens, by its beginning.
     pub(super) fn of_key(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| key.starts_with(kind.prefix()))
     }
@@ -69,7 +75,7 @@ impl Kind {
     pub(super) const fn api(self) -> Api {
         match self {
             Self::Client => Api::Business,
-            Self::Operator => Api::Admin,
+            Self::Operator | Self::Encryption => Api::Admin,
         }
     }
 
@@ -77,6 +83,7 @@ impl Kind {
         match self {
             Self::Client => CLIENT,
             Self::Operator => OPERATOR,
+            Self::Encryption => ENCRYPTION,
         }
     }
 }
@@ -86,6 +93,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Client => "client",
             Self::Operator => "operator",
+            Self::Encryption => "encryption",
         })
     }
 }
@@ -110,11 +118,24 @@ This key is shown once and kept nowhere. Put it where the server reads secrets, 
 
 `causeway status`, `integrations` and `breaker` read it from CAUSEWAY_OPERATOR_KEY. A reload takes it up."#;
 
+const ENCRYPTION: &str = r#"
+This key is shown once and kept nowhere. Put it where the server reads secrets, keep a copy apart from copies of the
+database, and name its place in causeway.toml, before the keys that there are:
+
+  [[encryption.keys]]
+  id = "k1"                           # any name of its own: what it seals carries it
+  key = { env = "CAUSEWAY_KEY" }      # or { file = "/run/secrets/causeway" }
+
+It seals what is written from the next start on; what older keys have sealed is opened with them, so leave them in."#;
+
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let Action::New { kind, json } = &args.action;
     let random = rustls::crypto::ring::default_provider().secure_random;
-    let key = new(*kind, random)
-        .map_err(|_| CommandError::Failed("making a key: the system gives no random bytes".to_owned()))?;
+    let key = match kind {
+        Kind::Encryption => sealing::new_key(),
+        Kind::Client | Kind::Operator => new(*kind, random)
+            .map_err(|_| CommandError::Failed("making a key: the system gives no random bytes".to_owned()))?,
+    };
     if *json {
         return output::show_json(&json!({ "kind": kind.to_string(), "key": key.as_str() }).to_string());
     }

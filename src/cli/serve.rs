@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let settings = examined.settings().map_err(|errors| CommandError::Usage(wrong(&errors)))?;
     let (_logs, metrics) = observe(&settings.server.logs)?;
     actix::System::new().block_on(async {
-        let running = start(settings, Some(&args.config), metrics, &_logs)?;
+        let running = start(settings, Some(&args.config), metrics, &_logs).await?;
         for advice in &advice {
             tracing::warn!(%advice, "the configuration works and may be better");
         }
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             version = env!("CARGO_PKG_VERSION"),
             api = %running.api,
             admin = %running.admin,
-            "causeway serves; runs, breaker modes and counts live in memory only"
+            "causeway serves; breaker modes and counts live in memory only"
         );
         until_told_to_stop(running).await
     })
@@ -60,7 +60,7 @@ pub(super) fn observe(logs: &LogSettings) -> Result<(Logs, PrometheusHandle), Co
 }
 
 /// Builds and starts the server.
-pub(super) fn start(
+pub(super) async fn start(
     settings: Settings,
     dir: Option<&Path>,
     metrics: PrometheusHandle,
@@ -70,15 +70,17 @@ pub(super) fn start(
     drop(listen(SignalKind::from_raw(FILE_SIZE_EXCEEDED))?);
     let mut app = app::build(settings, Some(metrics.clone())).map_err(|error| match error {
         StartError::Settings(errors) => CommandError::Usage(wrong(&errors)),
-        error @ (StartError::Tls(_) | StartError::Traces(_) | StartError::Listen { .. }) => {
-            CommandError::Failed(error.to_string())
-        }
+        error @ (StartError::Tls(_)
+        | StartError::Traces(_)
+        | StartError::Store(_)
+        | StartError::Unavailable(_)
+        | StartError::Listen { .. }) => CommandError::Failed(error.to_string()),
     })?;
     if let Some(dir) = dir {
         app = app.reloads_from(dir.to_owned());
     }
     actix::spawn(telemetry::upkeep(metrics, Some(logs.dropped())));
-    app.start().map_err(|error| CommandError::Failed(error.to_string()))
+    app.start().await.map_err(|error| CommandError::Failed(error.to_string()))
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -11,7 +11,8 @@ use causeway_core::schema::Schema;
 
 use super::{compile, unusable};
 use crate::settings::{
-    Call, FallbackSettings, OperationSettings, SettingsError, SettingsErrors, StepSettings, UndoSettings,
+    Call, FallbackSettings, KeyMode, KeySettings, OperationSettings, SettingsError, SettingsErrors,
+    StepSettings, UndoSettings,
 };
 
 /// The versions of one operation.
@@ -32,6 +33,10 @@ pub struct Offer {
     pub preview: bool,
     /// What its input looks like; `None`: any JSON.
     pub input: Option<Schema>,
+    /// What callers' keys mean.
+    pub keys: KeySettings,
+    /// Whether runs that only read are kept too.
+    pub journal: bool,
 }
 
 impl Versions {
@@ -70,7 +75,20 @@ pub(super) fn offer(
         }
     };
     let plan = Arc::new(plan(settings, integrations, errors)?);
-    Some(Offer { plan, title: settings.title.clone(), preview: settings.preview, input: input? })
+    if plan.may_act() && settings.idempotency.mode == KeyMode::Off {
+        let message = "`idempotency`: a step may act, and without keys a repetition would act twice; write \"required\" \
+                       or \"optional\", or give the endpoints idempotency = \"safe\" if they only read";
+        errors.push(SettingsError::at(settings.idempotency_at.0.clone(), message));
+        return None;
+    }
+    Some(Offer {
+        plan,
+        title: settings.title.clone(),
+        preview: settings.preview,
+        input: input?,
+        keys: settings.idempotency,
+        journal: settings.journal,
+    })
 }
 
 fn plan(
@@ -142,7 +160,7 @@ fn fallback<'a>(
     mut providers: impl Iterator<Item = &'a Provider>,
     errors: &mut SettingsErrors,
 ) -> Option<Fallback> {
-    let acts = |provider: &&Provider| provider.call.safety == Safety::Mutating;
+    let acts = |provider: &&Provider| provider.call.safety() == Safety::Mutating;
     if let Some(stale) = &settings.stale
         && let Some(Provider { call, .. }) = providers.find(acts)
     {
@@ -171,7 +189,7 @@ fn call(call: &Call, integrations: &[Arc<IntegrationPlan>]) -> Option<CallPlan> 
         integration: integration.name.clone(),
         endpoint: endpoint.name.clone(),
         endpoint_index,
-        safety: endpoint.resend.safety(),
+        resend: endpoint.resend,
         revision: revision.finish(),
     })
 }

@@ -22,13 +22,25 @@ pub struct Written {
     pub file: String,
     /// What it says.
     pub says: Json,
+    /// Its text.
+    pub text: String,
 }
 
 impl Written {
     /// Of a file that could be read.
     pub(super) fn of(source: &Source) -> Option<Self> {
-        let says = toml::from_str(source.text.as_deref()?).ok()?;
-        Some(Self { subject: source.subject.clone(), file: source.shown.to_string(), says })
+        let text = source.text.clone()?;
+        let says = toml::from_str(&text).ok()?;
+        Some(Self { subject: source.subject.clone(), file: source.shown.to_string(), says, text })
+    }
+
+    /// Its path inside the configuration's directory.
+    pub fn path(&self) -> String {
+        match &self.subject {
+            Subject::Server => "causeway.toml".to_owned(),
+            Subject::Integration(name) => format!("integrations/{name}.toml"),
+            Subject::Operation(name) => format!("operations/{name}.toml"),
+        }
     }
 
     /// The integration that it is about, if it is about one.

@@ -1,10 +1,11 @@
 //! `operations/NAME.toml`: one business capability; `operations/NAME@VERSION.toml`: a version of it.
 //!
-//! `step` reads one step, `graph` finds out which waits for which.
+//! `step` reads one step, `graph` finds out which waits for which, `keys` what callers' idempotency keys mean.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use causeway_core::classify::Safety;
 use causeway_core::name::OperationName;
 use causeway_core::operation::MAX_STEPS;
 use causeway_core::priority::Priority;
@@ -18,8 +19,10 @@ use super::reader::{Table, Value};
 use super::response_schema::SchemaText;
 
 mod graph;
+mod keys;
 mod step;
 
+pub use keys::{InFlight, KeyMode, KeySettings};
 pub use step::{AlternateSettings, FallbackSettings, StepSettings, UndoSettings};
 
 /// Bounds of the version.
@@ -63,6 +66,12 @@ pub struct OperationSettings {
     pub deadline_at: At,
     /// How urgent a run is whose caller does not say.
     pub priority: Priority,
+    /// What callers' keys mean.
+    pub idempotency: KeySettings,
+    /// Where that stands; where it does not, the file's beginning.
+    pub idempotency_at: At,
+    /// Whether runs that only read are kept too; default false.
+    pub journal: bool,
     /// What its input looks like; default, any JSON.
     pub input_schema: Option<SchemaText>,
     /// Makes the run's result of `{ input, run, steps }`.
@@ -98,6 +107,9 @@ pub(super) fn read(
         table.wrong("steps", "an operation has a step; write [[steps]] with `name` and `call`");
     }
     what_is_not_there_yet(table);
+    let journal = table.or("journal", false, boolean);
+    let idempotency = table.optional("idempotency", keys::read).unwrap_or_default();
+    let idempotency_at = At(table.position_of("idempotency"));
     let deadline_at = At(table.position_of("deadline"));
     let Named { name, version: of_file } = named?;
     if let (Some(of_file), Some(version)) = (of_file, version)
@@ -119,6 +131,9 @@ pub(super) fn read(
         deadline,
         deadline_at,
         priority,
+        idempotency,
+        idempotency_at,
+        journal,
         input_schema,
         result,
         steps,
@@ -130,10 +145,6 @@ fn what_is_not_there_yet(table: &mut Table<'_>) {
     if table.or("mode", Mode::Sync, choice(&MODES)) == Mode::Async {
         table.wrong("mode", &format!("\"async\" {NEEDS_QUEUE}; write \"sync\", or remove the key"));
     }
-    if table.or("journal", false, boolean) {
-        table.wrong("journal", "needs the store on disk, which this version does not have; remove the key");
-    }
-    table.not_yet(&["idempotency"]);
 }
 
 fn steps(value: Value<'_>, catalogue: &Catalogue) -> Option<Vec<StepSettings>> {
@@ -152,7 +163,30 @@ fn steps(value: Value<'_>, catalogue: &Catalogue) -> Option<Vec<StepSettings>> {
 
 /// What may be better in the light of what the operations call.
 pub(super) fn advice(operations: &[OperationSettings], integrations: &[IntegrationSettings]) -> Vec<Advice> {
-    operations.iter().filter_map(|operation| slow_steps(operation, integrations)).collect()
+    let slow = operations.iter().filter_map(|operation| slow_steps(operation, integrations));
+    let keyless = operations.iter().filter_map(|operation| keys_left_to_callers(operation, integrations));
+    slow.chain(keyless).collect()
+}
+
+/// Whoever acts and takes requests without a key acts twice for a caller that asks twice.
+fn keys_left_to_callers(
+    operation: &OperationSettings,
+    integrations: &[IntegrationSettings],
+) -> Option<Advice> {
+    let acting = operation.steps.iter().find(|step| {
+        let integration = integrations.iter().find(|known| known.name == step.call.integration);
+        let endpoint =
+            integration.and_then(|known| known.endpoints.iter().find(|it| it.name == step.call.endpoint));
+        endpoint.is_some_and(|endpoint| endpoint.idempotency.safety() == Safety::Mutating)
+    })?;
+    (operation.idempotency.mode == KeyMode::Optional).then(|| {
+        let message = format!(
+            "`idempotency`: {} may act, and a caller that asks again without a key has it act again; write idempotency = \
+             \"required\"",
+            acting.call
+        );
+        Advice::at(operation.idempotency_at.0.clone(), message)
+    })
 }
 
 /// A run whose deadline is shorter than one slow attempt answers that its outcome is pending, or nothing at all.

@@ -38,7 +38,8 @@ fn every_key_that_is_read_is_shown() {
             "config/causeway.toml",
             SERVER,
             server,
-            &["defaults.limits.learn.", "clients.key.file", "operators.key.file"][..],
+            &["defaults.limits.learn.", "clients.key.file", "operators.key.file", "encryption.keys.key.file"]
+                [..],
         ),
         (
             "docs/reference/integration.toml",

@@ -6,13 +6,14 @@ use super::listen::{Keyed, ListenSettings};
 use super::logs::LogSettings;
 use super::reader::{Table, Value, shown};
 use super::redact::RedactSettings;
+use super::store::{EncryptionSettings, StoreSettings};
 use super::traces::TraceSettings;
 
 /// The longest region, in bytes.
 const MAX_REGION: usize = 64;
 
 /// What the contract has and this version does not.
-const NOT_YET: [&str; 5] = ["store", "encryption", "secrets", "subscriptions", "allow_chaos"];
+const NOT_YET: [&str; 3] = ["secrets", "subscriptions", "allow_chaos"];
 
 /// `causeway.toml`. Everything in it has a default, and so has the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,10 @@ pub struct ServerSettings {
     pub clients: Vec<ClientSettings>,
     /// `[[operators]]`: who may use the admin API; where there is none, whoever is on this machine.
     pub operators: Vec<OperatorSettings>,
+    /// `[store]`: where runs are kept.
+    pub store: StoreSettings,
+    /// `[encryption]`: what seals them.
+    pub encryption: EncryptionSettings,
     /// `[logs]`: what is logged, and how.
     pub logs: LogSettings,
     /// `[traces]`: where spans go.
@@ -42,6 +47,8 @@ impl Default for ServerSettings {
             listen: ListenSettings::default(),
             clients: Vec::new(),
             operators: Vec::new(),
+            store: StoreSettings::default(),
+            encryption: EncryptionSettings::default(),
             logs: LogSettings::default(),
             traces: TraceSettings::default(),
             redact: RedactSettings::default(),
@@ -61,6 +68,8 @@ impl ServerSettings {
             listen: table.section("listen", |table| ListenSettings::read(table, keyed)),
             clients,
             operators,
+            store: table.section("store", StoreSettings::read),
+            encryption: table.section("encryption", EncryptionSettings::read),
             logs: table.section("logs", LogSettings::read),
             traces: table.section("traces", TraceSettings::read),
             redact: table.section("redact", RedactSettings::read),

@@ -439,11 +439,7 @@ fn what_is_wrong_with_steps_is_told_where_it_stands() {
             ),
             (
                 &format!("journal = true\npriority = \"hgih\"\nidempotency = \"off\"\n{}", step("s", "")),
-                &[
-                    "1:11: `journal`: needs the store on disk, which this version does not have; remove the key",
-                    "2:12: `priority`: \"hgih\" is not available; did you mean \"high\"?",
-                    "3:1: `idempotency` is not available in this version; remove it",
-                ],
+                &["2:12: `priority`: \"hgih\" is not available; did you mean \"high\"?"],
             ),
         ],
     );
@@ -635,9 +631,9 @@ fn what_is_wrong_with_the_server_is_told() {
                 ],
             ),
             (
-                "[stores]\nurl = \"x\"",
+                "[storage]\nurl = \"x\"",
                 &[
-                    "1:2: unknown key `stores`; known here: `clients`, `operators`, `region`, `listen`, `logs`, `traces`, `redact`, `defaults`",
+                    "1:2: unknown key `storage`; known here: `clients`, `operators`, `region`, `listen`, `store`, `encryption`, `logs`, `traces`, `redact`, `defaults`",
                 ],
             ),
             ("listen = 1", &["1:10: `listen`: an integer cannot stand here; write a table"]),

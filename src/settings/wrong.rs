@@ -42,7 +42,19 @@ const OF_THE_SERVER: &[Mistake] = &[
         "1:10: `region`: an integer cannot stand here; write a string such as \"eu-west-2\"",
     ),
     server("region = \"a\"\nregion = \"b\"", "2:1: this is not TOML: duplicate key"),
-    server("store = { url = \"sqlite://x\" }", "1:1: `store` is not available in this version; remove it"),
+    server(
+        "store = { url = \"postgres://db/causeway\" }",
+        "1:17: `store.url`: a PostgreSQL store comes in a later version; write \"sqlite://data/causeway.db\"",
+    ),
+    server(
+        "store = { url = \"data/causeway.db\" }",
+        "1:17: `store.url`: this is not where a store can be; write \"sqlite://data/causeway.db\"",
+    ),
+    server(
+        "encryption = { keys = [{ id = \"k1\", key = \"c2VjcmV0\" }] }",
+        "1:43: `encryption.keys[0].key`: a secret must not stand in the configuration; write a reference, { env = \"NAME\" } \
+         or { file = \"/run/secrets/name\" }",
+    ),
     server(
         "[[clients]]\nname = \"a\"",
         "1:1: `clients[0].key` is missing; write for example key = { env = \"CHECKOUT_KEY\" }",
@@ -401,7 +413,9 @@ fn a_wrong_program_is_told_at_its_place_in_the_program() {
 
 /// What is advised about a set with this integration, called by one operation with this deadline.
 fn advice(integration: &str, deadline: &str) -> Vec<String> {
-    let operation = format!("deadline = \"{deadline}\"\n[[steps]]\nname = \"s\"\ncall = \"x.e\"\n");
+    let operation = format!(
+        "deadline = \"{deadline}\"\nidempotency = \"required\"\n[[steps]]\nname = \"s\"\ncall = \"x.e\"\n"
+    );
     let files = [(INTEGRATION, integration), (OPERATION, operation.as_str())];
     let examined = Examined::texts(&files);
     assert_eq!(examined.errors.to_string(), "");

@@ -16,7 +16,13 @@ async fn causeway(url: &str) -> (tempfile::TempDir, Process, Client, Client) {
         fs::create_dir_all(to.parent().expect("a directory")).expect("a directory is made");
         fs::write(to, delivered(&format!("config/{path}"), changes)).expect("a file is written");
     };
-    write("causeway.toml", &[("127.0.0.1:8080", "127.0.0.1:0"), ("127.0.0.1:8081", "127.0.0.1:0")]);
+    let store = format!("sqlite://{}", dir.path().join("causeway.db").display());
+    let server = [
+        ("127.0.0.1:8080", "127.0.0.1:0"),
+        ("127.0.0.1:8081", "127.0.0.1:0"),
+        ("sqlite://data/causeway.db", store.as_str()),
+    ];
+    write("causeway.toml", &server);
     let integration = [
         ("https://api.stripe.com", url),
         ("base_delay = \"500ms\"", "base_delay = \"20ms\""),

@@ -15,7 +15,7 @@ base_delay = "20ms"
 
 async fn run(server: &Server, id: &str) -> Value {
     let run = server.api.get(&format!("/v1/runs/{id}")).await.ok();
-    assert_eq!((&run["id"], &run["durable"]), (&json!(id), &json!(false)));
+    assert_eq!((&run["id"], &run["durable"]), (&json!(id), &json!(true)));
     run
 }
 

@@ -81,7 +81,12 @@ async fn causeway(stripe: &str, mail: &str, crm: &str) -> World {
         fs::create_dir_all(to.parent().expect("a directory")).expect("a directory is made");
         fs::write(to, delivered(from, changes)).expect("a file is written");
     };
-    let ports = [("127.0.0.1:8080", "127.0.0.1:0"), ("127.0.0.1:8081", "127.0.0.1:0")];
+    let store = format!("sqlite://{}", dir.path().join("causeway.db").display());
+    let ports = [
+        ("127.0.0.1:8080", "127.0.0.1:0"),
+        ("127.0.0.1:8081", "127.0.0.1:0"),
+        ("sqlite://data/causeway.db", store.as_str()),
+    ];
     write("config/causeway.toml", "causeway.toml", &ports);
     for (from, placeholder, url) in [
         ("config/integrations/stripe.toml", "https://api.stripe.com", stripe),

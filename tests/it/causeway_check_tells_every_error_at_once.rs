@@ -22,7 +22,7 @@ const SECRET: &str = "[auth]\ntype = \"bearer\"\ntoken = { env = \"CAUSEWAY_TEST
 fn broken() -> Config {
     let endpoint = "[endpoints.a]\nmethod = \"GET\"\npath = \"/a\"\nidempotency = \"none\"\nresponse = '''\n{ id: .body.id,\n  status: nope }'''\n";
     Config::new()
-        .file("causeway.toml", "[listen]\nmax_bodi = \"1MiB\"\n[store]\nurl = \"sqlite://x\"\n")
+        .file("causeway.toml", "[listen]\nmax_bodi = \"1MiB\"\n[store]\nurl = \"mysql://x\"\n")
         .file("integrations/one.toml", &format!("base_url = \"https://a.example.com\"\n{SECRET}{endpoint}"))
         .file("integrations/two.toml", "base_url = \"https://a.example.com\"\n[[limits]]\nkind = \"calendar\"\nrequests = 1\nper = \"week\"\n")
         .file("integrations/zed.toml", "base_url = https\n")
@@ -39,7 +39,7 @@ async fn errors_of_all_files_are_told_and_the_exit_code_is_2() {
         places,
         [
             "DIR/causeway.toml:2:1",
-            "DIR/causeway.toml:3:2",
+            "DIR/causeway.toml:4:7",
             "DIR/integrations/one.toml:4:9",
             "DIR/integrations/one.toml:11:11",
             "DIR/integrations/two.toml:5:7",
@@ -50,7 +50,7 @@ async fn errors_of_all_files_are_told_and_the_exit_code_is_2() {
         ended.err
     );
     assert!(ended.err.starts_with("causeway: 7 errors in DIR:\n"), "{}", ended.err);
-    assert!(ended.err.contains("`store` is not available in this version; remove it"), "{}", ended.err);
+    assert!(ended.err.contains("`store.url`: this is not where a store can be"), "{}", ended.err);
     assert!(
         ended.out.contains("advice: DIR/integrations/one.toml:8:15: `endpoints.a.idempotency`"),
         "{}",
@@ -85,7 +85,7 @@ async fn what_is_only_unwise_can_be_served() {
     );
     assert!(
         ended.out.contains(
-            "DIR can be served: 1 integration, 4 operations; 2 pieces of advice; secrets were not looked for"
+            "DIR can be served: 1 integration, 4 operations; 4 pieces of advice; secrets were not looked for"
         ),
         "{}",
         ended.out

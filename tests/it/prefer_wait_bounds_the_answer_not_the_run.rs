@@ -21,7 +21,7 @@ async fn prefer_wait_bounds_the_answer_not_the_run() {
     let so_far = answer.json();
     assert_eq!(
         (answer.status, &so_far["status"], &so_far["durable"]),
-        (202, &json!("running"), &json!(false))
+        (202, &json!("running"), &json!(true))
     );
     assert_eq!(location, format!("/v1/runs/{}", so_far["id"].as_str().expect("an id")));
     assert_eq!(so_far["steps"][0]["status"], "running");

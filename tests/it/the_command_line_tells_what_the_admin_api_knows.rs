@@ -274,15 +274,28 @@ async fn the_sandbox_and_the_demo_tell_programs_where_they_are() {
     let any = "127.0.0.1:0";
     let mut sandbox = Process::start(&mut process::causeway(&["sandbox", "--listen", any, "--json"]));
     let address = |text: &str, name: &str| {
-        let document: Value = serde_json::from_str(text.lines().next()?).ok()?;
-        Some(document[name].as_str()?.to_owned())
+        let documents = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        documents.filter_map(|document| Some(document[name].as_str()?.to_owned())).next()
     };
     let url = sandbox.says("its address", |out| address(out, "sandbox_url")).await;
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     sandbox.terminate();
     assert_eq!(sandbox.ended().await.status.code(), Some(0));
 
-    let arguments = ["demo", "--api", any, "--admin", any, "--sandbox", any, "--json", "--no-traffic"];
+    let dir = tempfile::tempdir().expect("a directory");
+    let arguments = [
+        "demo",
+        "--data",
+        dir.path().to_str().expect("a path"),
+        "--api",
+        any,
+        "--admin",
+        any,
+        "--sandbox",
+        any,
+        "--json",
+        "--no-traffic",
+    ];
     let mut demo = Process::start(&mut process::causeway(&arguments));
     let url = demo.says("its addresses", |out| address(out, "admin_url")).await;
     let status = process::run(&["status", "--admin-url", &url]).await;

@@ -19,9 +19,10 @@ fn address(out: &str, words: &str) -> Option<Client> {
 
 #[tokio::test]
 async fn it_charges_and_declines_and_trips() {
-    let any = "127.0.0.1:0";
+    let (any, dir) = ("127.0.0.1:0", tempfile::tempdir().expect("a directory"));
+    let data = dir.path().to_str().expect("a path");
     let mut demo = Process::start(&mut process::causeway(
-        &[&["demo", "--api", any, "--admin", any, "--sandbox", any], QUIET].concat(),
+        &[&["demo", "--data", data, "--api", any, "--admin", any, "--sandbox", any], QUIET].concat(),
     ));
     let (api, admin, provider) = demo
         .says("its addresses", |out| {
@@ -62,9 +63,10 @@ async fn it_charges_and_declines_and_trips() {
 
 #[tokio::test]
 async fn it_stops_when_told_to() {
-    let any = "127.0.0.1:0";
+    let (any, dir) = ("127.0.0.1:0", tempfile::tempdir().expect("a directory"));
+    let data = dir.path().to_str().expect("a path");
     let mut demo = Process::start(&mut process::causeway(
-        &[&["demo", "--api", any, "--admin", any, "--sandbox", any], QUIET].concat(),
+        &[&["demo", "--data", data, "--api", any, "--admin", any, "--sandbox", any], QUIET].concat(),
     ));
     demo.says("its addresses", |out| out.contains("Ctrl-C").then_some(())).await;
     demo.terminate();
@@ -74,9 +76,19 @@ async fn it_stops_when_told_to() {
 
 #[tokio::test]
 async fn it_shows_a_breaker_open_and_close_within_a_minute() {
-    let any = "127.0.0.1:0";
-    let mut demo =
-        Process::start(&mut process::causeway(&["demo", "--api", any, "--admin", any, "--sandbox", any]));
+    let (any, dir) = ("127.0.0.1:0", tempfile::tempdir().expect("a directory"));
+    let data = dir.path().to_str().expect("a path");
+    let mut demo = Process::start(&mut process::causeway(&[
+        "demo",
+        "--data",
+        data,
+        "--api",
+        any,
+        "--admin",
+        any,
+        "--sandbox",
+        any,
+    ]));
     let (api, admin) = demo
         .says("its addresses", |out| {
             out.contains("Ctrl-C").then_some(())?;

@@ -7,12 +7,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::DrainScope;
 
 /// What kind of failure it was. The first four come from the provider, the others are decided here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
     /// It failed, it did not act, and trying again may help.
@@ -74,7 +74,7 @@ impl ErrorClass {
 }
 
 /// Where in the exchange it broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Nothing broke: the provider answered, or the failure is not about an exchange.
@@ -133,7 +133,7 @@ impl Reason {
 }
 
 /// One failure, as answers and logs tell it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What a caller must do about it.
     pub class: ErrorClass,
@@ -146,7 +146,7 @@ pub struct Failure {
     /// The provider's HTTP status, if it answered.
     pub provider_status: Option<u16>,
     /// How long to wait before trying again, if known.
-    #[serde(rename = "retry_after_ms", serialize_with = "millis")]
+    #[serde(rename = "retry_after_ms", serialize_with = "millis", deserialize_with = "from_millis")]
     pub retry_after: Option<Duration>,
     /// Whether a rule of the endpoint has given the class, and not the status alone.
     #[serde(skip)]
@@ -195,6 +195,10 @@ impl Failure {
         self.provider_status = status;
         self
     }
+}
+
+fn from_millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
 }
 
 fn millis<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,15 +7,19 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::classify::Safety;
-use crate::failure::{ErrorClass, Failure};
+use crate::failure::{ErrorClass, Failure, Reason};
 use crate::name::{RunId, StepName};
-use crate::time::Mono;
+
+mod canonical;
+
+pub use canonical::canonical;
 
 /// Which call of a step: each has a key of its own, since each is another request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {
     /// To the provider that the step names.
     #[default]
@@ -72,11 +76,11 @@ pub enum Resend {
 }
 
 impl Resend {
-    /// Whether a request first sent at `first_sent` may be sent again at `now`.
-    pub fn allows(self, first_sent: Option<Mono>, now: Mono) -> bool {
-        match (self, first_sent) {
+    /// Whether a request that was first sent so long ago may be sent again.
+    pub fn allows(self, sent_ago: Option<Duration>) -> bool {
+        match (self, sent_ago) {
             (_, None) | (Self::Safe, _) => true,
-            (Self::Key { retention }, Some(first)) => now.since(first) < retention,
+            (Self::Key { retention }, Some(age)) => age < retention,
             (Self::Never, Some(_)) => false,
         }
     }
@@ -101,6 +105,11 @@ impl Resend {
 pub struct Doubt(bool);
 
 impl Doubt {
+    /// Of a request that may have been sent in a former life, if it may.
+    pub const fn since(sent: Option<Duration>) -> Self {
+        Self(sent.is_some())
+    }
+
     /// Whether there is doubt.
     pub const fn exists(self) -> bool {
         self.0
@@ -114,6 +123,12 @@ impl Doubt {
             self.0 = false;
         }
     }
+}
+
+/// What is known of a request that was about to be sent, or out, when the process ended.
+pub fn interrupted() -> Failure {
+    let message = "the server was interrupted while the request may have been out";
+    Failure::new(ErrorClass::Ambiguous, "interrupted", message).because(Reason::Lost)
 }
 
 /// Whether a failure under the same key tells for certain what became of the first attempt.
@@ -170,12 +185,11 @@ mod tests {
     #[test]
     fn the_gate() {
         let hour = Duration::from_secs(3600);
-        let (first, later) = (Mono::ZERO, Mono::ZERO + hour);
-        assert!(Resend::Never.allows(None, later));
-        assert!(!Resend::Never.allows(Some(first), later));
-        assert!(Resend::Safe.allows(Some(first), later));
-        assert!(Resend::Key { retention: hour * 2 }.allows(Some(first), later));
-        assert!(!Resend::Key { retention: hour }.allows(Some(first), later));
+        assert!(Resend::Never.allows(None));
+        assert!(!Resend::Never.allows(Some(hour)));
+        assert!(Resend::Safe.allows(Some(hour)));
+        assert!(Resend::Key { retention: hour * 2 }.allows(Some(hour)));
+        assert!(!Resend::Key { retention: hour }.allows(Some(hour)));
     }
 
     #[test]

@@ -42,7 +42,9 @@ use crate::bulkhead::queue::Queue;
 use crate::bulkhead::{Bulkhead, PoolSpec};
 use crate::failure::{ErrorClass, Failure};
 use crate::idempotency::Doubt;
+use crate::idempotency::interrupted;
 use crate::limits::{Demand, DrainScope, Groups, LimitSpec, Limits, Taken};
+use crate::operation::Tries;
 use crate::priority::Priority;
 use crate::retry::{Charge, Jitter, RetryBudget, RetrySpec};
 use crate::time::{Mono, Now};
@@ -123,10 +125,14 @@ struct Progress {
     deadline: Mono,
     state: Standing,
     attempts: u32,
+    /// When it was admitted.
+    entered: Mono,
     /// When the last attempt was started.
     started: Mono,
     /// When the first attempt that left was started: from then on a provider may know the key.
     first_sent: Option<Mono>,
+    /// How long before it was admitted a former life of its run may have sent it.
+    sent_before: Option<Duration>,
     doubt: Doubt,
     /// The failure that put it in doubt.
     doubtful: Option<Failure>,
@@ -141,7 +147,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(call: Call) -> Self {
+    fn new(now: Mono, call: Call) -> Self {
         Self {
             id: call.id,
             rules: call.rules,
@@ -150,15 +156,25 @@ impl Progress {
             deadline: call.deadline,
             state: Standing::Waiting,
             attempts: 0,
+            entered: now,
             started: Mono::ZERO,
             first_sent: None,
-            doubt: Doubt::default(),
-            doubtful: None,
+            sent_before: call.in_doubt_for,
+            doubt: Doubt::since(call.in_doubt_for),
+            doubtful: call.in_doubt_for.map(|_| interrupted()),
             wake: None,
             charge: None,
             last_attempt: call.id.is_probe(),
             foreign: false,
         }
+    }
+}
+
+impl Progress {
+    /// How long before `at` it was sent first, as far as it was.
+    fn age(&self, at: Mono) -> Option<Duration> {
+        let before = self.sent_before.map(|before| before.saturating_add(at.since(self.entered)));
+        before.or_else(|| self.first_sent.map(|first| at.since(first)))
     }
 }
 
@@ -227,8 +243,14 @@ impl<T> Integration<T> {
         self.attempts.insert(attempt, call.id);
         let tokens = self.limits.adopt(now, &call.demand);
         let state = Standing::InFlight(attempt, Held { permit: None, tokens });
-        let progress =
-            Progress { state, attempts, doubt, last_attempt: true, foreign: true, ..Progress::new(call) };
+        let progress = Progress {
+            state,
+            attempts,
+            doubt,
+            last_attempt: true,
+            foreign: true,
+            ..Progress::new(now.mono, call)
+        };
         self.calls.insert(progress.id, progress);
     }
 
@@ -348,6 +370,8 @@ impl<T> Integration<T> {
             self.budget.give_back(charge);
         }
         self.prober.ended(id, &end, self.breaker.spec().open_for);
-        self.effects.push_back(Effect::Answer { call: id, end, attempts: progress.attempts });
+        let sent = progress.first_sent.is_some() || progress.sent_before.is_some();
+        let tries = Tries { made: progress.attempts, sent };
+        self.effects.push_back(Effect::Answer { call: id, end, tries });
     }
 }

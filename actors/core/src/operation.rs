@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::failure::{ErrorClass, Failure, Reason};
@@ -41,9 +42,11 @@ mod ending;
 mod examples;
 mod outcome;
 mod plan;
+mod resuming;
 mod serving;
 #[cfg(test)]
 mod simulation;
+mod snapshot;
 mod step;
 #[cfg(test)]
 mod testing;
@@ -51,6 +54,8 @@ mod view;
 
 pub use outcome::{Outcome, RunStatus, ServedBy, StepOutcome, StepStatus};
 pub use plan::{CallPlan, Fallback, InvalidSteps, MAX_STEPS, Plan, Provider, StepPlan, StepSet, Steps, Undo};
+pub use resuming::{Resumed, Sent};
+pub use snapshot::Snapshot;
 
 use step::{Open, Step};
 
@@ -113,6 +118,22 @@ pub struct Order {
     pub input: Json,
     /// When its answer is no longer of use.
     pub deadline: Mono,
+    /// How long ago a former life of the run may have sent it first: it is in doubt whether it has acted.
+    pub in_doubt_for: Option<Duration>,
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// How many attempts were made.
+    pub made: u32,
+    /// Whether a byte of any of them may have reached the provider.
+    pub sent: bool,
+}
+
+impl Tries {
+    /// None was made.
+    pub const NONE: Self = Self { made: 0, sent: false };
 }
 
 /// One execution of an operation.
@@ -138,7 +159,7 @@ pub struct Run {
 }
 
 /// Why nothing more starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Stop {
     /// This required step has failed.
     Failed(usize),
@@ -174,15 +195,16 @@ impl Run {
     }
 
     /// Takes the end of the open call of a step.
-    pub fn call_ended(&mut self, now: Now, step: usize, end: CallEnd<Json>, attempts: u32) {
+    pub fn call_ended(&mut self, now: Now, step: usize, end: CallEnd<Json>, tries: Tries) {
         let Some(state) = self.steps.get_mut(step) else { return };
+        state.sent |= tries.sent;
         match state.open {
             Some(Open::Serving | Open::Overdue) => {
                 state.open = None;
                 // What comes home after the end is recorded as attempts, and changes no outcome.
                 if !self.over {
                     state.attempts_out = 0;
-                    state.attempts = state.attempts.saturating_add(attempts);
+                    state.attempts = state.attempts.saturating_add(tries.made);
                     self.served(now, step, end);
                 }
             }
@@ -289,6 +311,11 @@ impl Run {
     /// What links the run to the event behind it.
     pub const fn correlation_id(&self) -> &CorrelationId {
         &self.correlation_id
+    }
+
+    /// With what.
+    pub const fn input(&self) -> &Json {
+        &self.input
     }
 
     /// What the operation does.

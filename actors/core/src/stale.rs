@@ -116,7 +116,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::classify::Safety;
+    use crate::idempotency::Resend;
     use crate::name::{EndpointName, IntegrationName};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -138,7 +138,7 @@ mod tests {
             integration: IntegrationName::new(integration).unwrap(),
             endpoint: EndpointName::new(endpoint).unwrap(),
             endpoint_index: 0,
-            safety: Safety::Safe,
+            resend: Resend::Safe,
             revision,
         }
     }

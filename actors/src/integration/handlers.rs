@@ -5,6 +5,7 @@ use std::rc::Rc;
 use actix::Handler;
 use causeway_core::idempotency::Doubt;
 use causeway_core::integration::CallEnd;
+use causeway_core::operation::Tries;
 
 use super::{
     AttemptFinished, AttemptOverdue, Caller, Cancel, Execute, IntegrationActor, Reset, SetMode, Wake,
@@ -19,19 +20,12 @@ impl Handler<Execute> for IntegrationActor {
     fn handle(&mut self, message: Execute, ctx: &mut Self::Context) {
         let Execute { id, call, plan, permit, reply } = message;
         let client = self.clients.of(&self.parts, &plan);
+        let doubt = Doubt::since(call.in_doubt_for);
         let step = Rc::new(StepState::new(call, plan));
         let admitted = Rc::clone(&step);
         self.calls.insert(
             id,
-            Caller {
-                reply,
-                step,
-                client,
-                attempts: 0,
-                doubt: Doubt::default(),
-                acted: false,
-                permit: Some(permit),
-            },
+            Caller { reply, step, client, attempts: 0, doubt, acted: false, permit: Some(permit) },
         );
         self.turn(ctx, |actor, now| {
             let demand = match actor.refusal(now.mono) {
@@ -40,7 +34,7 @@ impl Handler<Execute> for IntegrationActor {
             };
             match demand {
                 Ok(demand) => actor.core.admit(now, admitted.call(id, demand)),
-                Err(failure) => actor.answer(id, CallEnd::Failed(failure), 0),
+                Err(failure) => actor.answer(id, CallEnd::Failed(failure), Tries::NONE),
             }
         });
     }

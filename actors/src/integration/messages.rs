@@ -6,6 +6,7 @@ use actix::Message;
 use causeway_core::breaker::ModeChange;
 use causeway_core::integration::{AttemptId, CallEnd, CallId};
 use causeway_core::json::Json;
+use causeway_core::operation::Tries;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::attempt::Report;
@@ -16,8 +17,8 @@ use crate::plan::{IntegrationPlan, LogPlan, StepCall};
 pub struct StepEnd {
     /// With what.
     pub end: CallEnd<Json>,
-    /// How many attempts were made.
-    pub attempts: u32,
+    /// What it took.
+    pub tries: Tries,
 }
 
 /// What is answered to [`Execute`].

@@ -72,6 +72,8 @@ impl IntegrationActor {
             input: Json::of(&serde_json::Map::new()),
             priority: Priority::Low,
             deadline: probe.deadline,
+            in_doubt_for: None,
+            request: None,
         };
         Some(StepState::new(call, Arc::clone(plan)))
     }

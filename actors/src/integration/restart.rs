@@ -5,6 +5,7 @@ use std::time::Duration;
 use actix::{Context, Supervised};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId, Integration};
+use causeway_core::operation::Tries;
 use causeway_core::time::{Mono, Now};
 
 use super::IntegrationActor;
@@ -74,10 +75,10 @@ impl IntegrationActor {
             let Some(caller) = self.calls.get(&id) else { continue };
             let message = "the integration's actor was rebuilt while the call waited; it was not sent again";
             let failure = Failure::new(ErrorClass::Internal, "integration_restarted", message);
-            let attempts = caller.attempts;
             let doubt = caller.doubt.exists() || caller.acted;
+            let tries = Tries { made: caller.attempts, sent: caller.attempts > 0 || doubt };
             let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-            self.answer(id, end, attempts);
+            self.answer(id, end, tries);
         }
     }
 }

@@ -7,13 +7,14 @@ use causeway_core::classify::Safety;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId};
 use causeway_core::name::ClientName;
-use causeway_core::operation::{CallPlan, Outcome, Run};
+use causeway_core::operation::{CallPlan, Outcome, Run, Tries};
 use causeway_core::priority::Priority;
 use causeway_core::time::{Mono, Now};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::messages::{Answer, News, RunPermit, Standing};
+use super::keeping::Kept;
+use super::messages::{Answer, News, NotRun, Reply, RunPermit, Standing};
 use crate::directory::{Directory, Place};
 use crate::integration::{Cancel, StepEnd};
 use crate::plan::RunContext;
@@ -31,7 +32,9 @@ pub(super) struct Flight {
     pub(super) is_kept: bool,
     /// Whether its outcome has been written down.
     pub(super) recorded: bool,
-    reply: Option<oneshot::Sender<Answer>>,
+    /// What it writes down; `None` for one that is answered and forgotten.
+    pub(super) kept: Option<Kept>,
+    reply: Option<oneshot::Sender<Reply>>,
     /// Who asked for it.
     pub(super) client: Option<ClientName>,
     _permit: RunPermit,
@@ -52,12 +55,12 @@ impl Flight {
         context: Arc<RunContext>,
         priority: Priority,
         is_kept: bool,
-        reply: oneshot::Sender<Answer>,
+        kept: Option<Kept>,
+        reply: Option<oneshot::Sender<Reply>>,
         client: Option<ClientName>,
         permit: RunPermit,
     ) -> Self {
         let (calls, timer, recorded) = (SmallVec::new(), None, false);
-        let reply = Some(reply);
         Self {
             run,
             directory,
@@ -67,6 +70,7 @@ impl Flight {
             timer,
             is_kept,
             recorded,
+            kept,
             reply,
             client,
             _permit: permit,
@@ -79,18 +83,22 @@ impl Flight {
         let Some(step) = self.calls.get(place).map(|open| open.step) else { return };
         match news {
             News::Overdue(attempts) => self.run.call_is_overdue(now, step, attempts),
-            News::Ended(StepEnd { end, attempts }) => {
+            News::Ended(StepEnd { end, tries }) => {
                 self.calls.swap_remove(place);
-                self.run.call_ended(now, step, end, attempts);
+                let acted = self.run.target(step).is_some_and(|call| call.safety() == Safety::Mutating);
+                self.run.call_ended(now, step, end, tries);
+                if acted && let Some(kept) = &mut self.kept {
+                    kept.changed();
+                }
             }
             News::Lost => {
                 self.calls.swap_remove(place);
                 let message = "the integration's actor went away during the call";
                 let failure = Failure::new(ErrorClass::Internal, "integration_lost", message);
-                let may_act = |call: &CallPlan| call.safety == Safety::Mutating;
+                let may_act = |call: &CallPlan| call.safety() == Safety::Mutating;
                 let doubt = self.run.target(step).is_none_or(may_act);
                 let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-                self.run.call_ended(now, step, end, 0);
+                self.run.call_ended(now, step, end, Tries { made: 0, sent: doubt });
             }
         }
     }
@@ -107,9 +115,40 @@ impl Flight {
 
     /// Answers the caller, if it has not been answered.
     pub(super) fn answer(&mut self, outcome: Outcome, standing: Standing) {
+        self.reply(Ok(Answer { outcome, standing }));
+    }
+
+    /// Tells the caller that there is no run to be answered with, if it has not been answered.
+    pub(super) fn refuse(&mut self, why: NotRun) {
+        self.reply(Err(why));
+    }
+
+    fn reply(&mut self, told: Reply) {
         if let Some(reply) = self.reply.take() {
             // A caller that is gone waits for nothing; the outcome is on the board.
-            let _ = reply.send(Answer { outcome, standing });
+            let _ = reply.send(told);
         }
+    }
+
+    /// Whether its caller waits for an answer.
+    pub(super) const fn is_awaited(&self) -> bool {
+        self.reply.is_some()
+    }
+
+    /// When it wants to be told the time.
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        let writes = self.kept.as_ref();
+        let writes = writes.and_then(|kept| kept.next_deadline(self.run.deadline(), self.is_awaited()));
+        [self.run.next_deadline(), writes].into_iter().flatten().min()
+    }
+
+    /// Whether nothing is left to be done, waited for or written down.
+    pub(super) fn is_done(&self) -> bool {
+        self.run.is_done() && self.kept.as_ref().is_none_or(Kept::is_done)
+    }
+
+    /// Whether others may look it up: not before it is on disk, where it is to be kept there.
+    pub(super) fn can_be_found(&self) -> bool {
+        self.is_kept && self.kept.as_ref().is_none_or(Kept::is_claimed)
     }
 }

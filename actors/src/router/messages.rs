@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::directory::Directory;
 use crate::integration::StepEnd;
 use crate::plan::TraceContext;
+use crate::store::{Claim, ConfigurationId, Known, NewRun, Unavailable};
 
 /// Runs an operation.
 #[derive(Message)]
@@ -41,8 +42,66 @@ pub struct Dispatch {
     pub permit: RunPermit,
     /// Who asked for it, where callers are known by name: it is nobody else's.
     pub client: Option<ClientName>,
+    /// Whether it is written down, and how; `None` for what is answered and forgotten.
+    pub keeping: Option<Keeping>,
     /// Where the answer goes.
-    pub reply: oneshot::Sender<Answer>,
+    pub reply: oneshot::Sender<Reply>,
+}
+
+/// How a run is written down.
+#[derive(Debug)]
+pub struct Keeping {
+    /// The key it was asked for with.
+    pub claim: Option<Claim>,
+    /// The configuration it begins with.
+    pub configuration: ConfigurationId,
+    /// Whether it stays at its end.
+    pub stays: Stays,
+}
+
+/// Whether a run stays when it is over. One whose caller was told that it goes on stays in any case, and so does one that
+/// is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// Whatever came of it.
+    Always,
+    /// If anything was sent for it.
+    IfSent,
+    /// Only then.
+    IfPromised,
+}
+
+/// Goes on with a run of a former life.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Resume {
+    /// The run as it was written down.
+    pub run: Box<NewRun>,
+    /// What to do: the plan it began with.
+    pub plan: Arc<Plan>,
+    /// Where its integrations are reached, and by which plans.
+    pub directory: Arc<Directory>,
+    /// The place that it takes up, until it is over.
+    pub permit: RunPermit,
+}
+
+/// What a caller is answered.
+pub type Reply = Result<Answer, NotRun>;
+
+/// Why there is no run to be answered with.
+#[derive(Debug)]
+pub enum NotRun {
+    /// Its key belongs to another run.
+    Known(Known),
+    /// It could not be written down. Nothing was sent for it, unless it says that it has ended.
+    Unavailable {
+        /// What the store says.
+        error: Unavailable,
+        /// The run has ended, and only its end could not be written down yet.
+        ended: bool,
+    },
+    /// It was not written down before its time was up; nothing was sent for it.
+    Late,
 }
 
 /// The places that a run takes up, until it is over.

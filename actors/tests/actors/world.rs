@@ -18,7 +18,7 @@ use causeway_actors::integration::{DieNow, Execute, PanicNow, StepReply};
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::{IntegrationPlan, LogPlan, RunContext, StepCall, TraceContext};
 use causeway_actors::ports::WireRequest;
-use causeway_actors::router::{Abandon, Answer, Dispatch, Router, RunPermit, Standing};
+use causeway_actors::router::{Abandon, Answer, Dispatch, Reply, Router, RunPermit, Standing};
 use causeway_core::failure::Failure;
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
@@ -61,13 +61,13 @@ pub(crate) struct World {
 pub(crate) struct Waiting {
     pub(crate) id: RunId,
     pub(crate) deadline: Mono,
-    answered: oneshot::Receiver<Answer>,
+    answered: oneshot::Receiver<Reply>,
 }
 
 impl Waiting {
     /// The one answer.
     pub(crate) async fn answer(self) -> Answer {
-        self.answered.await.expect("every run is answered")
+        self.answered.await.expect("every run is answered").expect("nothing is kept")
     }
 
     /// The outcome, which is not pending.
@@ -122,6 +122,7 @@ impl World {
             transport: Arc::new(transport.clone()),
             log: log(),
             spans: None,
+            keeper: None,
             clock,
             io_threads: 0,
             max_runs: MAX_RUNS,
@@ -185,6 +186,7 @@ impl World {
             priority: None,
             permit: RunPermit::new(Arc::clone(&self.runs).try_acquire_owned().unwrap(), None),
             client: None,
+            keeping: None,
             reply,
         };
         assert!(router.try_send(message).is_ok(), "the router has room");
@@ -265,7 +267,18 @@ impl World {
         });
         let (step, deadline) = (StepName::new("charge").unwrap(), self.clock.mono() + budget);
         let (endpoint, input, priority) = (to as usize, Json::NULL, Priority::default());
-        let call = StepCall { run, step, index: 0, role: Role::Primary, endpoint, input, priority, deadline };
+        let call = StepCall {
+            run,
+            step,
+            index: 0,
+            role: Role::Primary,
+            endpoint,
+            input,
+            priority,
+            deadline,
+            in_doubt_for: None,
+            request: None,
+        };
         let id = CallId(u64::MAX - u64::from(self.names.get()));
         let plan = Arc::clone(self.place().plan());
         let permit = self.place().permit().unwrap();

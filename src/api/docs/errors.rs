@@ -60,8 +60,8 @@ pub(super) const fn of(code: Code) -> Help {
             remedy: "`GET /v1/operations` lists what there is. If it was added lately, the configuration must be reloaded.",
         },
         Code::UnknownRun => Help {
-            meaning: "No run of this id is known here, or it is another client's. Runs that only read are not kept, others \
-                      until a restart or until many later ones have taken their place.",
+            meaning: "No run of this id is known here, or it is another client's. Runs that only read are not kept unless \
+                      that was asked for, nor are those for which nothing was sent.",
             remedy: "Check the id. Where it matters whether a run that is no longer known has acted, look at the provider.",
         },
         Code::UnknownIntegration => Help {
@@ -84,6 +84,26 @@ pub(super) const fn of(code: Code) -> Help {
             meaning: "The configuration that was to be loaded has errors. All of them are in `errors`, each with file, line \
                       and column. What held before still holds.",
             remedy: "Correct the files (`causeway check` tells the same) and reload again.",
+        },
+        Code::IdempotencyKeyRequired => Help {
+            meaning: "The operation acts, and is configured to be run only with a key. Nothing was run.",
+            remedy: "Send the header `Idempotency-Key`: a value of your own (an order's id, a UUID) that is new for each thing that \
+                     is meant, and the same when you ask again.",
+        },
+        Code::IdempotencyKeyReused => Help {
+            meaning: "A run with the same key had another input, or another version was asked for. Nothing was run.",
+            remedy: "Use a new key for a new request; `detail` names the run that the key belongs to.",
+        },
+        Code::RunInFlight => Help {
+            meaning: "The same request, with the same key, is under way and was not over in the time that you gave. Nothing was \
+                      begun a second time.",
+            remedy: "Ask again with the same key, or look the run up: `detail` names it.",
+        },
+        Code::StoreUnavailable => Help {
+            meaning: "What must survive a crash could not be written to disk, so it was not promised: the disk is full or fails, or \
+                      the database cannot be reached. Unless `detail` says that the run has ended, nothing was sent.",
+            remedy: "Ask again with the same key; the server goes on by itself when the store works again. Its log and \
+                     `causeway_store_errors_total` tell more.",
         },
         Code::InvalidInput => Help {
             meaning: "The input breaks the operation's schema. Each place is in `errors`, as a JSON pointer with what is \

@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::problem::Code;
-use super::{answers, document, in_path, page_of, paging, reference, schemas, text, whole};
+use super::{answers, document, in_path, page_of, paging, query, reference, schemas, text, whole};
 
 const ABOUT: &str = "What operators see and do. A viewer looks, an operator acts on integrations, an admin changes the \
                      configuration. Every error is a problem (RFC 9457) whose `code` has a page under /docs/errors/.";
@@ -61,6 +61,32 @@ pub(in crate::api) fn admin() -> Value {
             "reset_breaker", "Back to automatic: closed, with an empty window", &reset, &[]),
         "/admin/v1/integrations/{name}/breaker/mode": command(
             "set_breaker_mode", "Says who rules the breaker", &mode, &["mode", "reason"]),
+        "/admin/v1/runs": { "get": super::business::runs("list_runs", "All clients' runs that are kept, newest first") },
+        "/admin/v1/runs/{id}": { "get": {
+            "operationId": "show_run",
+            "summary": "Looks a run up",
+            "parameters": [in_path("id", "The run's id, `run_…`."), query(
+                "wait",
+                "Seconds to wait for the run to end; it is told as it stands then.",
+                json!({ "type": "integer", "minimum": 0, "maximum": 60 }),
+            )],
+            "responses": answers(
+                vec![(StatusCode::OK, document("The run as it stands.", &reference("Outcome")))],
+                &ANY.into_iter().chain([Code::UnknownRun, Code::StoreUnavailable]).collect::<Vec<_>>(),
+            ),
+        } },
+        "/admin/v1/runs/{id}/cancel": { "post": {
+            "operationId": "cancel_run",
+            "summary": "Has a run stopped",
+            "parameters": [in_path("id", "The run's id, `run_…`.")],
+            "responses": answers(
+                vec![
+                    (StatusCode::OK, document("The run is over.", &reference("Outcome"))),
+                    (StatusCode::ACCEPTED, document("It is being stopped; its outcome tells what came of that.", &reference("Outcome"))),
+                ],
+                &ANY.into_iter().chain([Code::UnknownRun, Code::StoreUnavailable]).collect::<Vec<_>>(),
+            ),
+        } },
         "/admin/v1/notices": { "get": {
             "operationId": "list_notices",
             "summary": "What an operator should know of and that stops nothing",

@@ -1,6 +1,7 @@
 //! The business API.
 
 use actix_web::http::StatusCode;
+use causeway_core::operation::RunStatus;
 use causeway_core::schema::Schema;
 use serde_json::{Map, Value, json};
 
@@ -15,7 +16,11 @@ const ABOUT: &str = "Runs business operations at the external systems behind the
 const ANY: [Code; 4] = [Code::ForeignOrigin, Code::Unauthenticated, Code::LockedOut, Code::MalformedRequest];
 
 /// What running an operation may end with.
-const OF_RUNS: [Code; 22] = [
+const OF_RUNS: [Code; 26] = [
+    Code::IdempotencyKeyRequired,
+    Code::IdempotencyKeyReused,
+    Code::RunInFlight,
+    Code::StoreUnavailable,
     Code::Forbidden,
     Code::TooManyRequests,
     Code::UnknownOperation,
@@ -104,10 +109,41 @@ fn run(offer: &Offer, label: &str, body: &Value) -> Value {
                 "`wait=N`: an answer within N seconds, be the run over or not (RFC 7240).",
                 json!({ "type": "string" }),
             ),
+            header(
+                "Idempotency-Key",
+                "Of your own, new for each thing that is meant: asked again with the same, it is answered the same and done once.",
+                json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
+            ),
             header("X-Priority", "How urgent it is.", json!({ "type": "string", "enum": ["high", "normal", "low"] })),
         ],
         "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
         "responses": answers(good, &problems),
+    })
+}
+
+/// A list of runs.
+pub(super) fn runs(id: &str, summary: &str) -> Value {
+    let mut parameters = paging().to_vec();
+    let conditions = [
+        query("operation", "Of this operation.", json!({ "type": "string" })),
+        query(
+            "status",
+            "That stand so.",
+            json!({ "type": "string", "enum": RunStatus::ALL.map(RunStatus::as_str) }),
+        ),
+        query("correlation_id", "With this correlation id.", json!({ "type": "string" })),
+        query("since", "Begun then or later (RFC 3339).", json!({ "type": "string", "format": "date-time" })),
+    ];
+    parameters.extend(conditions);
+    let codes: Vec<Code> = ANY.into_iter().chain([Code::StoreUnavailable]).collect();
+    json!({
+        "operationId": id,
+        "summary": summary,
+        "parameters": parameters,
+        "responses": answers(
+            vec![(StatusCode::OK, document("A page.", &page_of(&reference("Outcome"))))],
+            &codes,
+        ),
     })
 }
 
@@ -124,17 +160,18 @@ fn frame() -> Map<String, Value> {
             "parameters": paging(),
             "responses": answers(ok("The operations that the caller may run.", &page_of(&reference("Operation"))), &ANY),
         } },
+        "/v1/runs": { "get": runs("list_runs", "The runs that are kept, newest first") },
         "/v1/runs/{id}": { "get": {
             "operationId": "show_run",
             "summary": "Looks a run up",
-            "description": "Runs that only read are not kept, others until a restart or until many later ones have taken \
-                            their place.",
+            "description": "Runs that only read are not kept unless that was asked for, nor are those for which nothing was \
+                            sent; others for as long as the server's settings say.",
             "parameters": [id.clone(), query(
                 "wait",
                 "Seconds to wait for the run to end; it is told as it stands then.",
                 json!({ "type": "integer", "minimum": 0, "maximum": 60 }),
             )],
-            "responses": answers(ok("The run as it stands.", &outcome), &with(&[Code::UnknownRun])),
+            "responses": answers(ok("The run as it stands.", &outcome), &with(&[Code::UnknownRun, Code::StoreUnavailable])),
         } },
         "/v1/runs/{id}/cancel": { "post": {
             "operationId": "cancel_run",
@@ -146,7 +183,7 @@ fn frame() -> Map<String, Value> {
                     (StatusCode::OK, document("The run is over.", &outcome)),
                     (StatusCode::ACCEPTED, document("It is being stopped; its outcome tells what came of that.", &outcome)),
                 ],
-                &with(&[Code::UnknownRun]),
+                &with(&[Code::UnknownRun, Code::StoreUnavailable]),
             ),
         } },
         "/v1/health": { "get": {

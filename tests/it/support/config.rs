@@ -124,9 +124,16 @@ impl Config {
         Settings::from_texts(&files).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
-    /// Writes the files, for a server in a process of its own.
+    /// The same, with its store in this directory, unless it says where that is.
+    pub(crate) fn kept_in(self, dir: &Path) -> Self {
+        let store = format!("\n[store]\nurl = \"sqlite://{}\"\n", dir.join("data/causeway.db").display());
+        let says = |(path, text): &(String, String)| path == "causeway.toml" && text.contains("[store]");
+        if self.files.iter().any(says) { self } else { self.append("causeway.toml", &store) }
+    }
+
+    /// Writes the files, for a server in a process of its own, with its store beside them.
     pub(crate) fn write(&self, dir: &Path) {
-        for (path, text) in &self.files {
+        for (path, text) in &self.clone().kept_in(dir).files {
             let path = dir.join(path);
             fs::create_dir_all(path.parent().expect("a file is in a directory"))
                 .expect("a directory is made");

@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use causeway::api::State;
 use causeway::app;
+use causeway::settings::StoreUrl;
 use causeway_actors::directory::Place;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::{Answer, Ask, Client, Config, until};
@@ -27,6 +29,8 @@ pub(crate) struct Server {
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<Result<(), String>>>,
+    /// Where its store is.
+    data: Arc<TempDir>,
 }
 
 impl Server {
@@ -37,7 +41,8 @@ impl Server {
     /// A server that can read its configuration again; it is written to `dir`.
     pub(crate) fn start_in(dir: &Path, config: &Config) -> Self {
         config.write(dir);
-        Self::start_with(config, Some(dir.to_owned()))
+        let kept = config.clone().kept_in(dir);
+        Self::start_with(&kept, Some(dir.to_owned()))
     }
 
     /// Has it read its configuration again.
@@ -45,19 +50,32 @@ impl Server {
         self.admin.send(Ask::post_text("/admin/v1/config/reload", "")).await
     }
 
+    /// The same server in another life: another process would find as much.
+    pub(crate) fn restarted(self, config: &Config) -> Self {
+        let data = Arc::clone(&self.data);
+        drop(self);
+        Self::start_on(config, None, data)
+    }
+
     fn start_with(config: &Config, dir: Option<PathBuf>) -> Self {
-        let settings = config.settings();
+        Self::start_on(config, dir, Arc::new(tempfile::tempdir().expect("a directory")))
+    }
+
+    fn start_on(config: &Config, dir: Option<PathBuf>, data: Arc<TempDir>) -> Self {
+        let mut settings = config.settings();
+        if dir.is_none() {
+            settings.server.store.url = StoreUrl::Sqlite(data.path().join("causeway.db"));
+        }
         let (tell, told) = mpsc::sync_channel(1);
         let (stop, stopping) = oneshot::channel::<()>();
         let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
             actix::System::new().block_on(async {
-                let running = app::build(settings, None)
-                    .map(|app| match dir {
-                        Some(dir) => app.reloads_from(dir),
-                        None => app,
-                    })
-                    .and_then(app::App::start)
-                    .map_err(|error| error.to_string())?;
+                let app = app::build(settings, None).map_err(|error| error.to_string())?;
+                let app = match dir {
+                    Some(dir) => app.reloads_from(dir),
+                    None => app,
+                };
+                let running = app.start().await.map_err(|error| error.to_string())?;
                 let state = Arc::clone(running.state());
                 // A test that has failed meanwhile listens no more, and has dropped `stop`.
                 let _ = tell.send((Client::new(running.api), Client::new(running.admin), Arc::clone(&state)));
@@ -74,7 +92,9 @@ impl Server {
         });
         let thread = thread.expect("a thread for the server");
         match told.recv() {
-            Ok((api, admin, state)) => Self { api, admin, state, stop: Some(stop), thread: Some(thread) },
+            Ok((api, admin, state)) => {
+                Self { api, admin, state, stop: Some(stop), thread: Some(thread), data }
+            }
             Err(_) => panic!("the server did not start: {:?}", thread.join()),
         }
     }

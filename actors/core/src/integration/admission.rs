@@ -11,7 +11,7 @@ impl<T> Integration<T> {
     /// Takes a call in: it is sent, made to wait, or answered at once.
     pub fn admit(&mut self, now: Now, call: super::Call) {
         let id = call.id;
-        self.calls.insert(id, Progress::new(call));
+        self.calls.insert(id, Progress::new(now.mono, call));
         self.enter(now, id);
         self.pump(now);
     }
@@ -208,7 +208,7 @@ impl<T> Integration<T> {
             call: id,
             attempt,
             number: progress.attempts,
-            resends: progress.first_sent.is_some(),
+            resends: progress.first_sent.is_some() || progress.sent_before.is_some(),
             queued: waited.map_or(Duration::ZERO, |waited| waited.total),
             limited,
         }));
@@ -254,7 +254,7 @@ enum Tried {
 
 /// The gate of every resend: a call in doubt is sent again only while its provider still knows the key.
 pub(super) fn may_be_sent(progress: &Progress, at: Mono) -> bool {
-    !progress.doubt.exists() || progress.rules.resend.allows(progress.first_sent, at)
+    !progress.doubt.exists() || progress.rules.resend.allows(progress.age(at))
 }
 
 /// Whether a wait is longer than a caller can or will wait.

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::idempotency::Resend;
 use crate::limits::{Demand, Told};
 use crate::name::LimitName;
+use crate::operation::Tries;
 use crate::priority::Priority;
 use crate::retry::RetrySpec;
 use crate::time::Mono;
@@ -43,6 +44,8 @@ pub struct Call {
     pub priority: Priority,
     /// When its answer is no longer of use.
     pub deadline: Mono,
+    /// How long ago a former life of its run may have sent it first: it is in doubt whether it has acted.
+    pub in_doubt_for: Option<Duration>,
 }
 
 /// How an attempt ended; `T` is what a success yields.
@@ -90,8 +93,8 @@ pub enum Effect<T> {
         call: CallId,
         /// With what.
         end: CallEnd<T>,
-        /// How many attempts were made for it.
-        attempts: u32,
+        /// What it took.
+        tries: Tries,
     },
     /// Call the probe's endpoint, to find out whether the provider works again.
     Probe(Probe),

@@ -33,7 +33,7 @@ fn call(id: u64, endpoint: usize) -> Call {
     let resend = [Resend::Safe, Resend::Key { retention: Duration::from_secs(60) }][endpoint];
     let rules = CallRules { resend, retry: Arc::new(spec().retry) };
     let (demand, priority) = (Demand::default(), Priority::default());
-    Call { id: CallId(id), rules, demand, priority, deadline: at(600).mono }
+    Call { id: CallId(id), rules, demand, priority, deadline: at(600).mono, in_doubt_for: None }
 }
 
 fn failed(class: ErrorClass) -> Failure {

@@ -232,7 +232,14 @@ impl World {
     fn call(&self, known: &Known) -> Call {
         let rules = CallRules { resend: known.resend, retry: Arc::new(self.spec.retry.clone()) };
         let demand = demand(&self.limits, &known.wants);
-        Call { id: known.id, rules, demand, priority: known.priority, deadline: known.deadline }
+        Call {
+            id: known.id,
+            rules,
+            demand,
+            priority: known.priority,
+            deadline: known.deadline,
+            in_doubt_for: None,
+        }
     }
 
     /// Ends an attempt in one of the ways attempts end.

@@ -87,7 +87,7 @@ impl Run {
                     }
                     // It has as long as a run has: that the caller's time is up must not leave things half done.
                     let deadline = now.mono + self.plan.deadline;
-                    let order = Order { step, role: Role::Undo, input, deadline };
+                    let order = Order { step, role: Role::Undo, input, deadline, in_doubt_for: None };
                     self.directives.push_back(Directive::Execute(order));
                     return true;
                 }
@@ -122,7 +122,7 @@ impl Run {
         (0..self.steps.len()).find(|later| self.plan.steps.builds_on(*later, step) && may_stand(*later))
     }
 
-    fn undo_input(&self, step: usize) -> Result<Json, Failure> {
+    pub(super) fn undo_input(&self, step: usize) -> Result<Json, Failure> {
         let state = self.steps.get(step);
         let plan = state.and_then(|state| self.plan.steps.get(step)?.provider(state.provider));
         let program = plan.and_then(|provider| provider.undo.as_ref()).and_then(|undo| undo.input.as_ref());
@@ -259,7 +259,7 @@ impl Run {
         let failure = Failure::new(ErrorClass::Internal, "run_lost", message);
         let mut doubt = self.succeeded.iter().any(|step| self.can_be_undone(*step));
         for step in 0..self.steps.len() {
-            let may_act = self.target(step).is_some_and(|call| call.safety == Safety::Mutating);
+            let may_act = self.target(step).is_some_and(|call| call.safety() == Safety::Mutating);
             let Some(state) = self.steps.get_mut(step) else { continue };
             let status = match (state.open.take(), state.status) {
                 (Some(Open::Undoing), _) => StepStatus::Unknown,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::failure::{ErrorClass, Failure};
 use crate::json::Json;
@@ -10,7 +10,7 @@ use crate::name::{CorrelationId, EndpointName, IntegrationName, OperationName, R
 use crate::time::{Mono, Wall};
 
 /// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     /// Under way.
@@ -28,6 +28,10 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Running, Self::Succeeded, Self::Partial, Self::Failed, Self::Unknown, Self::Cancelled];
+
     /// The word of the contract.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,6 +44,11 @@ impl RunStatus {
         }
     }
 
+    /// The status of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
+
     /// Whether the run is over.
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Running)
@@ -47,7 +56,7 @@ impl RunStatus {
 }
 
 /// Where a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     /// Not started.
@@ -82,7 +91,7 @@ impl StepStatus {
 }
 
 /// Who gave a step's result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServedBy {
     /// The endpoint that the step names.
@@ -132,6 +141,9 @@ pub struct Outcome {
     pub created_at: Wall,
     /// When it ended.
     pub finished_at: Option<Wall>,
+    /// Whether a request of it may have reached a provider.
+    #[serde(skip)]
+    pub sent: bool,
 }
 
 /// What the world is told about a step.

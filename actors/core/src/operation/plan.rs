@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::classify::Safety;
-use crate::idempotency::Role;
+use crate::idempotency::{Resend, Role};
 use crate::json::Json;
 use crate::mapping::Program;
 use crate::name::{EndpointName, IntegrationName, OperationName, StepName};
@@ -112,7 +112,7 @@ impl Provider {
     }
 
     fn may_act(&self) -> bool {
-        self.call.safety == Safety::Mutating
+        self.call.safety() == Safety::Mutating
     }
 }
 
@@ -134,11 +134,18 @@ pub struct CallPlan {
     pub endpoint: EndpointName,
     /// Its place in its integration.
     pub endpoint_index: usize,
-    /// Whether the call may act.
-    pub safety: Safety,
+    /// What makes it harmless to send the call again.
+    pub resend: Resend,
     /// Tells this configuration of the endpoint from others: what one of them answered may mean something else under
     /// another.
     pub revision: u64,
+}
+
+impl CallPlan {
+    /// Whether the call may act.
+    pub const fn safety(&self) -> Safety {
+        self.resend.safety()
+    }
 }
 
 /// What stands in where no provider serves, tried in this order.
@@ -275,7 +282,7 @@ mod tests {
             integration: IntegrationName::new("stripe").unwrap(),
             endpoint: EndpointName::new("charge").unwrap(),
             endpoint_index: 0,
-            safety: Safety::Mutating,
+            resend: Resend::Never,
             revision: 0,
         };
         StepPlan {

@@ -60,11 +60,12 @@ impl Run {
         state.began.get_or_insert(now.mono);
         state.provider = number;
         state.open = Some(Open::Serving);
-        let order = Order { step, role: StepPlan::role(number), input, deadline: self.deadline };
+        let role = StepPlan::role(number);
+        let order = Order { step, role, input, deadline: self.deadline, in_doubt_for: None };
         self.directives.push_back(Directive::Execute(order));
     }
 
-    fn step_input(&self, step: usize, number: usize) -> Result<Json, Failure> {
+    pub(super) fn step_input(&self, step: usize, number: usize) -> Result<Json, Failure> {
         let plan = self.plan.steps.get(step);
         let Some((plan, program)) = plan.and_then(|plan| Some((plan, plan.input_of(number)?))) else {
             return Ok(self.input.clone());
@@ -128,7 +129,8 @@ impl Run {
         if another_may_help(failure.class) && !late && plan.provider(next).is_some() {
             return self.ask(now, step, next);
         }
-        let safety = plan.provider(state.provider).map_or(Safety::Mutating, |provider| provider.call.safety);
+        let safety =
+            plan.provider(state.provider).map_or(Safety::Mutating, |provider| provider.call.safety());
         if !may_be_stood_in_for(failure.class, safety) {
             return self.fail(now, step, failure);
         }

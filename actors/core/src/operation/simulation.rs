@@ -55,7 +55,7 @@ fn operation(dice: &mut Dice) -> Arc<Plan> {
         if dice.one_in(3) {
             plan = plan.or(&format!("{name}-other"));
         }
-        let safe = plan.primary.call.safety == Safety::Safe;
+        let safe = plan.primary.call.safety() == Safety::Safe;
         if safe && dice.one_in(3) {
             plan.fallback.stale = Some(DEADLINE);
         }
@@ -150,7 +150,7 @@ impl Life {
             };
             let Some(order) = self.play.open.iter().find(not_told) else { return };
             let (step, to) = (order.step, self.play.run.target(order.step).unwrap().clone());
-            if to.safety == Safety::Mutating && !self.dice.one_in(3) {
+            if to.safety() == Safety::Mutating && !self.dice.one_in(3) {
                 self.overdue.push(step);
                 self.play.is_overdue(to.integration.as_str());
                 self.look();
@@ -176,9 +176,9 @@ impl Life {
             ErrorClass::InvalidResponse,
         ];
         let end = match self.dice.below(10) {
-            _ if asked_to_stop && (to.safety == Safety::Safe || self.dice.one_in(2)) => CallEnd::Cancelled,
+            _ if asked_to_stop && (to.safety() == Safety::Safe || self.dice.one_in(2)) => CallEnd::Cancelled,
             0..6 => CallEnd::Succeeded(Json::of(&step)),
-            6 if to.safety == Safety::Mutating => CallEnd::Unknown(failure(ErrorClass::Ambiguous)),
+            6 if to.safety() == Safety::Mutating => CallEnd::Unknown(failure(ErrorClass::Ambiguous)),
             _ => CallEnd::Failed(failure(self.dice.one_of(&classes))),
         };
         self.end(to.integration.as_str(), step, end);

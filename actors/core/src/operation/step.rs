@@ -1,5 +1,7 @@
 //! Where one step of a run stands.
 
+use serde::{Deserialize, Serialize};
+
 use crate::failure::Failure;
 use crate::json::Json;
 use crate::stale::StaleKey;
@@ -21,6 +23,8 @@ pub(super) struct Step {
     pub(super) attempts: u32,
     /// Of the one that is open, as far as is known.
     pub(super) attempts_out: u32,
+    /// Whether a request of it, or of its undo, may have reached a provider.
+    pub(super) sent: bool,
     pub(super) began: Option<Mono>,
     pub(super) ended: Option<Mono>,
     /// The providers asked, and under what their results are kept; empty unless the step may be served stale.
@@ -28,7 +32,7 @@ pub(super) struct Step {
 }
 
 /// What a step waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Open {
     /// The call of a provider.
     Serving,
@@ -51,6 +55,7 @@ impl Default for Step {
             error: None,
             attempts: 0,
             attempts_out: 0,
+            sent: false,
             began: None,
             ended: None,
             keys: Vec::new(),

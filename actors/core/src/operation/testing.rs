@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::classify::Safety;
+use crate::idempotency::Resend;
 use crate::mapping::{Kind, Program};
 use crate::name::{EndpointName, IntegrationName, OperationName, StepName};
 use crate::priority::Priority;
@@ -14,7 +15,7 @@ pub(super) fn call(integration: &str, safety: Safety) -> CallPlan {
         integration: IntegrationName::new(integration).unwrap(),
         endpoint: EndpointName::new("endpoint").unwrap(),
         endpoint_index: 0,
-        safety,
+        resend: if safety == Safety::Safe { Resend::Safe } else { Resend::Never },
         revision: 0,
     }
 }
@@ -50,7 +51,7 @@ impl StepPlan {
     /// With an alternate at this integration, whose undo is at `NAME-undo`.
     pub(super) fn or(mut self, name: &str) -> Self {
         let undo = Undo { call: call(&format!("{name}-undo"), Safety::Mutating), input: None };
-        let call = call(name, self.primary.call.safety);
+        let call = call(name, self.primary.call.safety());
         self.alternates.push(Provider { undo: Some(undo), ..Provider::new(call) });
         self
     }
@@ -201,7 +202,7 @@ impl Play {
         let place = self.under_way().iter().position(|open| open == to);
         let place = place.unwrap_or_else(|| panic!("no call to {to}: {:?}", self.under_way()));
         let order = self.open.remove(place);
-        self.run.call_ended(self.now, order.step, end, 1);
+        self.run.call_ended(self.now, order.step, end, Tries { made: 1, sent: true });
         self.follow();
         self
     }

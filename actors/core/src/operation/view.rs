@@ -75,6 +75,7 @@ impl Run {
             error,
             created_at: self.began.wall,
             finished_at: finished.map(|now| now.wall),
+            sent: self.steps.iter().any(|state| state.sent),
         }
     }
 
@@ -87,7 +88,7 @@ impl Run {
                 name: plan.name.clone(),
                 integration: call.integration.clone(),
                 endpoint: call.endpoint.clone(),
-                may_act: call.safety == Safety::Mutating
+                may_act: call.safety() == Safety::Mutating
                     && !matches!(state.served_by, Some(ServedBy::Stale | ServedBy::Value)),
                 status: state.status,
                 attempts: state.attempts.saturating_add(state.attempts_out),

@@ -60,7 +60,7 @@ impl Case<'_> {
     fn is_true(&self, outcome: &Outcome) {
         let acts: u32 = self.acts().iter().sum();
         let undone: u32 = (0..=self.plan.alternates.len()).map(|number| self.times(number, true)).sum();
-        let may_act = self.plan.primary.call.safety == Safety::Mutating;
+        let may_act = self.plan.primary.call.safety() == Safety::Mutating;
         // An answer that nobody can read comes of something that was done.
         let unreadable = self.step.error.as_ref().is_some_and(|it| it.class == ErrorClass::InvalidResponse);
         let (expected, taken_back) = match (self.step.status, self.step.served_by) {

@@ -20,7 +20,7 @@ use crate::integration::{
 use crate::json::Json;
 use crate::limits::{Groups, Watch};
 use crate::name::{CorrelationId, EndpointName, GroupName, IntegrationName, OperationName, RunId, StepName};
-use crate::operation::{Begin, CallPlan, Directive, Order, Outcome, Plan, Run, StepPlan, Steps, Undo};
+use crate::operation::{Begin, CallPlan, Directive, Order, Outcome, Plan, Run, StepPlan, Steps, Tries, Undo};
 use crate::priority::Priority;
 use crate::retry::RetrySpec;
 use crate::stale::StaleResults;
@@ -135,7 +135,7 @@ fn call_plan(integration: usize, endpoint: usize) -> CallPlan {
         integration: IntegrationName::new(&format!("p{integration}")).unwrap(),
         endpoint: EndpointName::new(&format!("e{endpoint}")).unwrap(),
         endpoint_index: endpoint,
-        safety: ENDPOINTS[endpoint].safety(),
+        resend: ENDPOINTS[endpoint],
         revision: 0,
     }
 }
@@ -448,7 +448,8 @@ impl World {
         deadline: Mono,
     ) {
         let rules = CallRules { resend: ENDPOINTS[endpoint], retry: Arc::new(self.specs[at].retry.clone()) };
-        let call = Call { id, rules, demand: self.providers[at].demand(), priority, deadline };
+        let call =
+            Call { id, rules, demand: self.providers[at].demand(), priority, deadline, in_doubt_for: None };
         let open = Open { of, deed, endpoint, call: call.clone(), attempts: 0, doubt: Doubt::default() };
         assert!(self.calls.insert((at, id), open).is_none(), "calls are named once");
         self.cores[at].admit(self.now, call);
@@ -466,7 +467,7 @@ impl World {
                 }
             }
             Effect::BudgetExhausted(_) => {}
-            Effect::Answer { call, end, attempts } => self.is_answered(at, call, end, attempts),
+            Effect::Answer { call, end, tries } => self.is_answered(at, call, end, tries),
             Effect::Probe(Probe { call, deadline }) => {
                 self.tell("probe");
                 let deed = Deed { run: usize::MAX, step: 0, number: 0, undo: false };
@@ -541,11 +542,11 @@ impl World {
         }
     }
 
-    fn is_answered(&mut self, at: usize, id: CallId, end: CallEnd<Json>, attempts: u32) {
+    fn is_answered(&mut self, at: usize, id: CallId, end: CallEnd<Json>, tries: Tries) {
         let open = self.calls.remove(&(at, id)).expect("a call is answered once, and only if it was asked");
         assert!(!self.flying.values().any(|flying| flying.call == id && !id.is_probe()), "an attempt is out");
         if let Some((number, step)) = open.of {
-            self.lives[number].run.call_ended(self.now, step, end, attempts);
+            self.lives[number].run.call_ended(self.now, step, end, tries);
             self.follows(number);
         }
     }
@@ -572,7 +573,7 @@ impl World {
             let failure = Failure::new(ErrorClass::Internal, "integration_restarted", "message");
             let (doubt, attempts) = (open.doubt.exists(), open.attempts);
             let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-            self.is_answered(at, id, end, attempts);
+            self.is_answered(at, id, end, Tries { made: attempts, sent: attempts > 0 });
         }
     }
 

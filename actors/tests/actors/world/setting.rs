@@ -89,7 +89,7 @@ impl To {
             integration: integration.clone(),
             endpoint: EndpointName::new(self.name()).unwrap(),
             endpoint_index: self as usize,
-            safety: self.resend().safety(),
+            resend: self.resend(),
             revision: 0,
         }
     }

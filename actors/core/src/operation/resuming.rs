@@ -1,0 +1,306 @@
+//! A run that goes on in another process than it began in: after a crash, after a stop, after a lease that ran out.
+//!
+//! What had ended stays as it is, what had not begun begins as it always would. A call that was open then is in one of
+//! two positions. If no intent to send it was written down, nothing was sent, and it is made as if for the first
+//! time. If one was, it may have acted: it goes through the one gate of every resend
+//! ([`Resend::allows`](crate::idempotency::Resend::allows)), and is sent again with the same key, in doubt, or ends
+//! unknown.
+//!
+//! Nobody waits for it any more: it has as much time as a run has from its beginning.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::snapshot::{Snapshot, StepSnapshot};
+use super::{CallEnd, Directive, Open, Order, Plan, Role, Run, Step, StepPlan, StepSet, StepStatus};
+use crate::idempotency::interrupted;
+use crate::json::Json;
+use crate::name::{CorrelationId, RunId};
+use crate::time::{Now, Wall};
+
+/// What a run goes on from.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Its id.
+    pub id: RunId,
+    /// What links it to the event behind it.
+    pub correlation_id: CorrelationId,
+    /// What it does: the plan it began with.
+    pub plan: Arc<Plan>,
+    /// With what.
+    pub input: Json,
+    /// When it began.
+    pub began: Wall,
+    /// How it stood.
+    pub snapshot: Snapshot,
+    /// The calls that may have been sent.
+    pub sent: Vec<Sent>,
+}
+
+/// A call that may have been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Of which step.
+    pub step: usize,
+    /// Which of its calls.
+    pub role: Role,
+    /// How long ago it may have been sent first.
+    pub ago: Duration,
+}
+
+impl Run {
+    /// Goes on with a run; `None` where the snapshot is not one of this plan.
+    pub fn resume(resumed: Resumed, now: Now) -> Option<Self> {
+        let Resumed { id, correlation_id, plan, input, began, snapshot, sent } = resumed;
+        let Snapshot { steps, succeeded, stuck, stop } = snapshot;
+        if steps.len() != plan.steps.as_slice().len() {
+            return None;
+        }
+        let mut run = Self {
+            id,
+            correlation_id,
+            input,
+            began: Now { wall: began, mono: now.mono },
+            deadline: now.mono + plan.deadline,
+            patience: None,
+            steps: steps.into_iter().map(|step| step.state(now)).collect(),
+            succeeded: succeeded.into_iter().collect(),
+            stuck: stuck.into_iter().collect::<StepSet>(),
+            stop,
+            answered: true,
+            over: false,
+            directives: std::collections::VecDeque::new(),
+            plan,
+        };
+        for step in 0..run.steps.len() {
+            run.reopen(now, step, &sent);
+        }
+        run.settle(now);
+        Some(run)
+    }
+
+    /// Takes up the call of a step that was open.
+    fn reopen(&mut self, now: Now, step: usize, sent: &[Sent]) {
+        let Some(state) = self.steps.get_mut(step) else { return };
+        let role = match state.open {
+            Some(Open::Serving | Open::Overdue) => StepPlan::role(state.provider),
+            Some(Open::Undoing) => Role::Undo,
+            // It has found nothing and acted nowhere: it may as well begin anew.
+            Some(Open::Recalling(_)) => {
+                (state.open, state.status, state.provider) = (None, StepStatus::Pending, 0);
+                return;
+            }
+            None => return,
+        };
+        state.open = Some(if role == Role::Undo { Open::Undoing } else { Open::Serving });
+        let in_doubt_for =
+            sent.iter().find(|sent| sent.step == step && sent.role == role).map(|sent| sent.ago);
+        state.sent |= in_doubt_for.is_some();
+        let resend = self.target(step).map(|call| call.resend);
+        // A run that has stopped sends nothing more but to take back; what may have acted stays in doubt.
+        let stopped = self.stop.is_some() && role != Role::Undo;
+        let may_go = resend.is_some_and(|resend| resend.allows(in_doubt_for)) && !stopped;
+        if !may_go {
+            return match in_doubt_for {
+                Some(_) => self.ended(now, step, CallEnd::Unknown(interrupted())),
+                None => self.ended(now, step, CallEnd::Cancelled),
+            };
+        }
+        let input = match role {
+            Role::Undo => self.undo_input(step),
+            Role::Primary | Role::Alternate(_) => self.input_of(step),
+        };
+        match input {
+            Ok(input) => {
+                let deadline = now.mono + self.plan.deadline;
+                self.directives.push_back(Directive::Execute(Order {
+                    step,
+                    role,
+                    input,
+                    deadline,
+                    in_doubt_for,
+                }));
+            }
+            Err(failure) if in_doubt_for.is_some() => self.ended(now, step, CallEnd::Unknown(failure)),
+            Err(failure) => self.ended(now, step, CallEnd::Failed(failure)),
+        }
+    }
+
+    fn input_of(&self, step: usize) -> Result<Json, crate::failure::Failure> {
+        let number = self.steps.get(step).map_or(0, |state| state.provider);
+        self.step_input(step, number)
+    }
+
+    fn ended(&mut self, now: Now, step: usize, end: CallEnd<Json>) {
+        let undoing = self.steps.get_mut(step).and_then(|state| state.open.take()) == Some(Open::Undoing);
+        if undoing {
+            self.undo_ended(step, end);
+        } else {
+            self.served(now, step, end);
+        }
+    }
+}
+
+impl StepSnapshot {
+    fn state(self, now: Now) -> Step {
+        let began = self.status != StepStatus::Pending && self.status != StepStatus::Skipped;
+        let ended = !matches!(self.status, StepStatus::Pending | StepStatus::Running);
+        Step {
+            status: self.status,
+            open: self.open,
+            provider: self.provider,
+            served_by: self.served_by,
+            result: self.result,
+            error: self.error,
+            attempts: self.attempts,
+            sent: self.sent,
+            began: began.then_some(now.mono),
+            ended: ended.then_some(now.mono),
+            ..Step::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::{Begin, Outcome, RunStatus, Tries};
+    use super::*;
+    use crate::failure::{ErrorClass, Failure};
+    use crate::idempotency::Resend;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn keyed(name: &str) -> StepPlan {
+        let mut step = step(name);
+        step.primary.call.resend = Resend::Key { retention: HOUR };
+        step
+    }
+
+    fn begin(plan: &Arc<Plan>) -> (Run, Now) {
+        let now = Now::default();
+        let begin = Begin {
+            id: RunId::new("run_1"),
+            correlation_id: CorrelationId::new("c").unwrap(),
+            plan: Arc::clone(plan),
+            input: Json::of(&"input"),
+            budget: None,
+            wait: None,
+        };
+        (Run::begin(begin, now), now)
+    }
+
+    /// The same run in another process, after having been written down as MessagePack and JSON are.
+    fn resumed(run: &Run, sent: Vec<Sent>, now: Now) -> Run {
+        let text = serde_json::to_string(&run.snapshot()).unwrap();
+        let resumed = Resumed {
+            id: run.id.clone(),
+            correlation_id: run.correlation_id.clone(),
+            plan: Arc::clone(&run.plan),
+            input: run.input.clone(),
+            began: run.began.wall,
+            snapshot: serde_json::from_str(&text).unwrap(),
+            sent,
+        };
+        Run::resume(resumed, now).unwrap()
+    }
+
+    fn orders(run: &mut Run) -> Vec<(usize, Option<Duration>)> {
+        let mut orders = Vec::new();
+        while let Some(directive) = run.poll() {
+            let Directive::Execute(order) = directive else { panic!("{directive:?}") };
+            orders.push((order.step, order.in_doubt_for));
+        }
+        orders
+    }
+
+    fn end(run: &mut Run) -> Outcome {
+        loop {
+            if let Directive::Finish(outcome) = run.poll().expect("an end") {
+                return *outcome;
+            }
+        }
+    }
+
+    fn once() -> Tries {
+        Tries { made: 1, sent: true }
+    }
+
+    #[test]
+    fn a_call_that_was_never_intended_is_made_as_for_the_first_time() {
+        let (mut run, now) = begin(&plan(vec![step("a")], None));
+        orders(&mut run);
+        let mut again = resumed(&run, Vec::new(), now);
+        assert_eq!(orders(&mut again), [(0, None)]);
+    }
+
+    #[test]
+    fn one_that_may_have_been_sent_passes_the_gate() {
+        for (step, ago, sent) in
+            [(keyed("a"), HOUR / 2, true), (keyed("a"), HOUR, false), (step("a"), HOUR / 2, false)]
+        {
+            let (mut run, now) = begin(&plan(vec![step], None));
+            orders(&mut run);
+            let mut again = resumed(&run, vec![Sent { step: 0, role: Role::Primary, ago }], now);
+            if sent {
+                assert_eq!(orders(&mut again), [(0, Some(ago))]);
+                assert!(!again.is_done());
+                continue;
+            }
+            let outcome = end(&mut again);
+            assert_eq!(outcome.status, RunStatus::Unknown);
+            assert_eq!(outcome.error.unwrap().code, "interrupted");
+            assert!(outcome.sent);
+        }
+    }
+
+    #[test]
+    fn what_had_ended_stays_and_what_follows_begins() {
+        let (mut run, now) = begin(&plan(vec![step("a"), step("b").after(&[0])], None));
+        orders(&mut run);
+        run.call_ended(now, 0, CallEnd::Succeeded(Json::of(&"a")), once());
+        let mut again = resumed(&run, vec![Sent { step: 0, role: Role::Primary, ago: HOUR }], now);
+        assert_eq!(orders(&mut again), [(1, None)]);
+        again.call_ended(now, 1, CallEnd::Succeeded(Json::of(&"b")), once());
+        let outcome = end(&mut again);
+        assert_eq!(outcome.status, RunStatus::Succeeded);
+        assert_eq!(outcome.result.as_str(), r#"{"a":"a","b":"b"}"#);
+    }
+
+    #[test]
+    fn an_undo_goes_on_and_a_stopped_run_sends_nothing_else() {
+        let (mut run, now) = begin(&plan(vec![step("a").undone(), step("b").after(&[0])], None));
+        orders(&mut run);
+        run.call_ended(now, 0, CallEnd::Succeeded(Json::of(&"a")), once());
+        let refused = || CallEnd::Failed(Failure::new(ErrorClass::Client, "c", "m"));
+        run.call_ended(now, 1, refused(), once());
+        let mut again = resumed(&run, Vec::new(), now);
+        assert_eq!(orders(&mut again), [(0, None)]);
+        assert_eq!(again.target(0).unwrap().integration.as_str(), "a-undo");
+        // The undo may have been sent, and cannot be sent again.
+        let mut doubtful = resumed(&run, vec![Sent { step: 0, role: Role::Undo, ago: Duration::ZERO }], now);
+        assert_eq!(end(&mut doubtful).status, RunStatus::Unknown);
+
+        let (mut run, now) = begin(&plan(vec![keyed("a"), step("b")], None));
+        orders(&mut run);
+        run.call_ended(now, 1, refused(), once());
+        let sent = vec![Sent { step: 0, role: Role::Primary, ago: Duration::ZERO }];
+        assert_eq!(end(&mut resumed(&run, sent, now)).status, RunStatus::Unknown);
+    }
+
+    #[test]
+    fn a_snapshot_of_another_plan_is_none() {
+        let (run, now) = begin(&plan(vec![step("a")], None));
+        let other = plan(vec![step("a"), step("b")], None);
+        let resumed = Resumed {
+            id: run.id.clone(),
+            correlation_id: run.correlation_id.clone(),
+            plan: other,
+            input: Json::NULL,
+            began: Wall::default(),
+            snapshot: run.snapshot(),
+            sent: Vec::new(),
+        };
+        assert!(Run::resume(resumed, now).is_none());
+    }
+}

@@ -1,0 +1,397 @@
+//! What a run writes down, and when: before it acts, as it goes on, and at its end.
+//!
+//! A kept run is claimed before anything is sent for it; a request that may act is held until its intent is on disk;
+//! and its caller is told the end when that is on disk. One write of a run is out at a time, so its records are in
+//! order whatever the store does. What piles up meanwhile goes with the next one: the first requests of a run go with
+//! its claim, and what earlier steps have come to goes with the intents of later ones.
+//!
+//! A write that fails ends nothing that is known to be so. A claim that fails is no run. An intent that fails is a step
+//! that was not sent. An end that cannot be written is kept and written again until it is: its caller is told that the
+//! store has failed, since nobody could answer it the same a second time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::{Addr, Message};
+use causeway_core::classify::Safety;
+use causeway_core::endpoint::Materialised;
+use causeway_core::failure::{ErrorClass, Failure};
+use causeway_core::idempotency::Role;
+use causeway_core::integration::CallId;
+use causeway_core::name::RunId;
+use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot};
+use causeway_core::time::{Mono, Now};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Router;
+use super::messages::{Standing, Stays};
+use crate::attempt;
+use crate::clock::Clock;
+use crate::directory::Place;
+use crate::plan::{IntegrationPlan, StepCall};
+use crate::store::{Claimed, Ending, Intent, Known, NewRun, Progress, Store, StoredAnswer, Unavailable};
+
+/// How long a run waits before it tries again to write its end down.
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Where runs are kept, and how their ends are told.
+#[derive(Clone)]
+pub struct Keeper {
+    /// Keeps them.
+    pub store: Arc<dyn Store>,
+    /// Makes what a caller is told of a run that is over: the same bytes each time it asks.
+    pub render: fn(&Outcome) -> StoredAnswer,
+}
+
+/// What a run has written down, and has still to write.
+pub(super) struct Kept {
+    /// What its claim writes; `None` once it is claimed.
+    claim: Option<Box<NewRun>>,
+    /// Calls that wait until they may be sent.
+    held: Vec<Held>,
+    /// The requests that may have been sent.
+    intents: Vec<Intent>,
+    revision: u32,
+    /// A write is out.
+    writing: bool,
+    /// Something has come about that is not written down yet.
+    unsaved: bool,
+    /// Whether it stays at its end.
+    stays: Stays,
+    /// How it ended, until that is written down.
+    ending: Option<Box<Outcome>>,
+    /// When to write the end down once more.
+    again_at: Option<Mono>,
+    /// What its caller is told as soon as it is claimed.
+    told_when_claimed: Option<(Outcome, Standing)>,
+}
+
+/// A call that waits until it may be sent.
+pub(super) struct Held {
+    pub(super) id: CallId,
+    pub(super) call: StepCall,
+    pub(super) place: Arc<Place>,
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) safety: Safety,
+    /// It goes with the write that is out.
+    leaving: bool,
+}
+
+impl Held {
+    pub(super) const fn new(
+        id: CallId,
+        call: StepCall,
+        place: Arc<Place>,
+        permit: OwnedSemaphorePermit,
+        safety: Safety,
+    ) -> Self {
+        Self { id, call, place, permit, safety, leaving: false }
+    }
+}
+
+/// A write, with the calls that go with it.
+pub(super) struct Write {
+    what: What,
+    now: Now,
+    /// The requests that are still to be made ready, by their calls.
+    calls: Vec<(CallId, StepCall, Arc<IntegrationPlan>)>,
+}
+
+enum What {
+    Claim(Box<NewRun>),
+    Record(Progress),
+    Finish(Box<Ending>),
+    Forget,
+}
+
+/// What became of a write.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Written {
+    pub(super) run: RunId,
+    result: Result<Done, Unavailable>,
+    /// The requests that were made ready for it; one that cannot be written is `None`.
+    requests: Vec<(CallId, Option<Materialised>)>,
+    intents: Vec<Intent>,
+}
+
+enum Done {
+    Claimed(Claimed),
+    Recorded,
+    Ended,
+}
+
+/// What a router does next for a run whose write is done.
+pub(super) enum Next {
+    /// These calls may be sent.
+    Send(Vec<Held>),
+    /// These calls are not sent: what they were about to do could not be written down.
+    NotSent(Vec<Held>, Failure),
+    /// The run is another's.
+    Known(Known),
+    /// There is no run: it could not be written down.
+    NotBegun(Unavailable),
+    /// The end is on disk.
+    Ended(Box<Outcome>),
+    /// The end is not on disk yet.
+    NotEnded(Unavailable),
+}
+
+impl Kept {
+    /// Of a run that begins.
+    pub(super) fn begins(claim: NewRun, stays: Stays) -> Self {
+        Self { claim: Some(Box::new(claim)), stays, ..Self::resumed(0, Vec::new()) }
+    }
+
+    /// Of a run that goes on.
+    pub(super) const fn resumed(revision: u32, intents: Vec<Intent>) -> Self {
+        Self {
+            claim: None,
+            held: Vec::new(),
+            intents,
+            revision,
+            writing: false,
+            unsaved: false,
+            stays: Stays::Always,
+            ending: None,
+            again_at: None,
+            told_when_claimed: None,
+        }
+    }
+
+    /// Whether it is on disk.
+    pub(super) const fn is_claimed(&self) -> bool {
+        self.claim.is_none()
+    }
+
+    /// Whether it has nothing to write any more.
+    pub(super) const fn is_done(&self) -> bool {
+        self.ending.is_none() && !self.writing
+    }
+
+    /// When it wants to be told the time. `deadline` is the run's.
+    pub(super) fn next_deadline(&self, deadline: Mono, awaited: bool) -> Option<Mono> {
+        let late = (!self.is_claimed() && awaited).then_some(deadline);
+        [late, self.again_at].into_iter().flatten().min()
+    }
+
+    /// Takes over a call that is to be sent. `None`: it may go at once.
+    pub(super) fn hold(&mut self, held: Held) -> Option<Held> {
+        let is_intended =
+            held.safety == Safety::Safe || self.intent(held.call.index, held.call.role).is_some();
+        if self.is_claimed() && is_intended {
+            return Some(self.with_its_request(held));
+        }
+        self.held.push(held);
+        None
+    }
+
+    /// Takes back the call of a step that was not sent yet.
+    pub(super) fn withdraw(&mut self, step: usize) -> bool {
+        let before = self.held.len();
+        self.held.retain(|held| held.call.index != step);
+        before > self.held.len()
+    }
+
+    /// Something has come about that should be on disk soon.
+    pub(super) const fn changed(&mut self) {
+        self.unsaved = true;
+    }
+
+    /// The run has ended so.
+    pub(super) fn ends(&mut self, outcome: Outcome) {
+        self.ending = Some(Box::new(outcome));
+    }
+
+    /// Has the caller told this as soon as the run is on disk; `None` if it has to wait.
+    pub(super) fn tell(&mut self, outcome: Outcome, standing: Standing) -> Option<(Outcome, Standing)> {
+        if self.is_claimed() {
+            return Some((outcome, standing));
+        }
+        self.told_when_claimed = Some((outcome, standing));
+        None
+    }
+
+    /// What the caller was to be told when the run is on disk.
+    pub(super) const fn told_when_claimed(&mut self) -> Option<(Outcome, Standing)> {
+        self.told_when_claimed.take()
+    }
+
+    /// The end of a run for which nothing was written: it came to nothing before anything was sent.
+    pub(super) fn came_to_nothing(&mut self) -> Option<Outcome> {
+        let nothing = !self.is_claimed() && !self.writing && self.told_when_claimed.is_none();
+        if nothing { self.ending.take().map(|outcome| *outcome) } else { None }
+    }
+
+    /// The next write, if there is one to be made now.
+    pub(super) fn next_write(
+        &mut self,
+        run: &Run,
+        now: Now,
+        render: fn(&Outcome) -> StoredAnswer,
+    ) -> Option<Write> {
+        if self.writing || self.again_at.is_some_and(|at| at > now.mono) {
+            return None;
+        }
+        self.again_at = None;
+        let calls = self.leaving();
+        let what = if let Some(claim) = &self.claim {
+            let claim = NewRun { progress: self.progress(run.snapshot()), ..(**claim).clone() };
+            What::Claim(Box::new(claim))
+        } else if let Some(outcome) = &self.ending {
+            if self.stays(run, outcome) {
+                What::Finish(Box::new(self.ending(run, outcome, now, render)))
+            } else {
+                What::Forget
+            }
+        } else if self.unsaved || !calls.is_empty() {
+            self.revision += 1;
+            What::Record(self.progress(run.snapshot()))
+        } else {
+            return None;
+        };
+        (self.writing, self.unsaved) = (true, false);
+        Some(Write { what, now, calls })
+    }
+
+    /// Whether a run that has ended so is kept: what may have been done, what was promised, and what was asked to be.
+    pub(super) fn stays(&self, run: &Run, outcome: &Outcome) -> bool {
+        let by_itself = match self.stays {
+            Stays::Always => true,
+            Stays::IfSent => outcome.sent,
+            Stays::IfPromised => false,
+        };
+        by_itself || outcome.status == RunStatus::Unknown || run.is_promised()
+    }
+
+    /// The calls that go with the next write.
+    fn leaving(&mut self) -> Vec<(CallId, StepCall, Arc<IntegrationPlan>)> {
+        let leave = |held: &mut Held| {
+            held.leaving = true;
+            (held.safety == Safety::Mutating)
+                .then(|| (held.id, held.call.clone(), Arc::clone(held.place.plan())))
+        };
+        self.held.iter_mut().filter_map(leave).collect()
+    }
+
+    fn progress(&self, snapshot: Snapshot) -> Progress {
+        Progress { revision: self.revision, snapshot, intents: self.intents.clone() }
+    }
+
+    fn ending(&self, run: &Run, outcome: &Outcome, now: Now, render: fn(&Outcome) -> StoredAnswer) -> Ending {
+        let unsettled = outcome.status == RunStatus::Unknown;
+        Ending {
+            id: outcome.id.clone(),
+            status: outcome.status,
+            at: outcome.finished_at.unwrap_or(now.wall),
+            answer: render(outcome),
+            progress: unsettled
+                .then(|| Progress { revision: self.revision + 1, ..self.progress(run.snapshot()) }),
+        }
+    }
+
+    /// Takes what became of a write.
+    pub(super) fn written(&mut self, now: Mono, written: Written) -> Next {
+        let Written { result, requests, intents, .. } = written;
+        self.writing = false;
+        let (left, stay) = std::mem::take(&mut self.held).into_iter().partition(|held| held.leaving);
+        self.held = stay;
+        match result {
+            Ok(Done::Claimed(Claimed::Known(known))) => Next::Known(known),
+            Ok(Done::Claimed(Claimed::New)) => {
+                self.claim = None;
+                self.goes(left, requests, intents)
+            }
+            Ok(Done::Recorded) => self.goes(left, requests, intents),
+            Ok(Done::Ended) => match self.ending.take() {
+                Some(outcome) => Next::Ended(outcome),
+                None => Next::Send(Vec::new()),
+            },
+            Err(error) if !self.is_claimed() => Next::NotBegun(error),
+            Err(error) if self.ending.is_some() => {
+                self.again_at = Some(now + WRITE_AGAIN);
+                Next::NotEnded(error)
+            }
+            Err(error) => Next::NotSent(left, not_written(&error)),
+        }
+    }
+
+    fn goes(
+        &mut self,
+        left: Vec<Held>,
+        mut requests: Vec<(CallId, Option<Materialised>)>,
+        intents: Vec<Intent>,
+    ) -> Next {
+        self.intents.extend(intents);
+        Next::Send(
+            left.into_iter()
+                .map(|mut held| {
+                    let place = requests.iter().position(|(id, _)| *id == held.id);
+                    held.call.request = place.and_then(|place| requests.swap_remove(place).1);
+                    held
+                })
+                .collect(),
+        )
+    }
+
+    fn intent(&self, step: usize, role: Role) -> Option<&Intent> {
+        self.intents.iter().find(|intent| intent.step == step && intent.role == role)
+    }
+
+    fn with_its_request(&self, mut held: Held) -> Held {
+        let intent = self.intent(held.call.index, held.call.role);
+        held.call.request = intent.map(|intent| intent.request.clone());
+        held
+    }
+}
+
+/// A step whose intent could not be written down was not sent, and may be asked for again.
+fn not_written(error: &Unavailable) -> Failure {
+    let message = format!("nothing was sent, since it could not be written down before: {error}");
+    Failure::new(ErrorClass::Overloaded, STORE_UNAVAILABLE, message).retry_after(Some(Duration::from_secs(1)))
+}
+
+/// The code of a step, and of an answer, that the store has failed.
+pub const STORE_UNAVAILABLE: &str = "store_unavailable";
+
+impl Write {
+    /// Makes the requests ready, writes, and tells the router.
+    pub(super) async fn run(self, store: Arc<dyn Store>, router: Addr<Router>, run: RunId) {
+        let Self { mut what, now, calls } = self;
+        let mut requests = Vec::with_capacity(calls.len());
+        let mut intents = Vec::with_capacity(calls.len());
+        for (id, call, plan) in calls {
+            let (step, role) = (call.index, call.role);
+            let request = attempt::materialise(plan, call).await.ok();
+            if let Some(request) = &request {
+                intents.push(Intent { step, role, at: now.wall, request: request.clone() });
+            }
+            requests.push((id, request));
+        }
+        match &mut what {
+            What::Claim(run) => run.progress.intents.extend(intents.iter().cloned()),
+            What::Record(progress) => progress.intents.extend(intents.iter().cloned()),
+            What::Finish(_) | What::Forget => {}
+        }
+        let result = match what {
+            What::Claim(run) => store.claim_run(*run).await.map(Done::Claimed),
+            What::Record(progress) => store.record(run.clone(), progress).await.map(|()| Done::Recorded),
+            What::Finish(ending) => store.finish_run(*ending).await.map(|()| Done::Ended),
+            What::Forget => store.forget_run(run.clone()).await.map(|()| Done::Ended),
+        };
+        let written = Written { run, result, requests, intents };
+        if router.try_send(written).is_err() {
+            tracing::error!("could not tell a router what became of a write");
+        }
+    }
+}
+
+/// How long ago what a run may have sent was written down. A clock that has been set back since tells nothing: it is as
+/// if it was long ago.
+pub(super) fn age(intent: &Intent, clock: &Clock) -> Duration {
+    let now = clock.now().wall;
+    if now + CLOCK_SLACK < intent.at { Duration::MAX } else { now.since(intent.at) }
+}
+
+/// By how much wall clocks are corrected without anybody minding.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);

@@ -1,0 +1,63 @@
+//! While the store cannot write, nothing is promised and nothing that may act is sent; what only reads goes on. When it
+//! can again, everything does, without a restart.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::process::causeway;
+use crate::support::{Ask, Config, Process, Provider, charge, until};
+
+/// Sets how large a file of the process may become: as `ulimit -f` does, from outside.
+fn files_may_have(process: &Process, bytes: &str) {
+    let id = process.id().to_string();
+    let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={bytes}:unlimited")]).status();
+    assert!(set.expect("the command `prlimit`").success());
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    Config::payments(&provider.url(), "").write(dir.path());
+    let path = dir.path().to_str().expect("a path");
+    let mut server = Process::start(&mut causeway(&["serve", "--config", path]));
+    let (api, admin) = server.serves().await;
+    let keyed = |key: &str| Ask::run("payments.charge", &charge()).header("idempotency-key", key);
+    let first = api.send(keyed("first")).await;
+    first.ok();
+
+    files_may_have(&server, "4096");
+    for attempt in 0..3 {
+        let problem = api.send(keyed("second")).await;
+        assert!(problem.retry_after() >= 1);
+        let problem = problem.problem(503, "store_unavailable");
+        assert_eq!(problem["retryable"], true, "{attempt}");
+    }
+    api.run("payments.charge_once", &charge()).await.problem(503, "store_unavailable");
+    // Who only reads, and who looks, is served; what was promised is kept.
+    api.run("payments.ping", &json!({})).await.ok();
+    let id = first.json()["id"].as_str().expect("an id").to_owned();
+    assert_eq!(api.get(&format!("/v1/runs/{id}")).await.ok()["status"], "succeeded");
+    let metrics = admin.get("/metrics").await.body;
+    let errors = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("causeway_store_errors_total "))
+        .expect("a counter");
+    assert!(errors.trim().parse::<f64>().expect("a number") >= 4.0, "{errors}");
+    assert_eq!(provider.effects().len(), 1, "nothing was sent");
+
+    files_may_have(&server, "unlimited");
+    let second = until("the store works again", async || {
+        let answer = api.send(keyed("second")).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(second.header("idempotency-replayed"), None);
+    let replay = api.send(keyed("first")).await;
+    assert_eq!((replay.header("idempotency-replayed"), &replay.body), (Some("true"), &first.body));
+    assert_eq!(provider.effects().len(), 2);
+    server.terminate();
+    let ended = server.ended().await;
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.out.contains("the store fails") && ended.out.contains("the store works again"));
+}
