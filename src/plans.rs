@@ -30,6 +30,7 @@ use crate::settings::{
 
 mod access;
 mod operation;
+mod verify;
 
 pub use operation::{Offer, Versions};
 
@@ -122,7 +123,8 @@ fn integration(
         settings.endpoints.iter().map(|endpoint| self::endpoint(settings, endpoint, errors)).collect();
     let limit_keys: Vec<Option<Option<Program>>> =
         settings.limits.iter().map(|limit| compile(Kind::Request, limit.by.as_ref(), errors)).collect();
-    let endpoints: Vec<Endpoint> = endpoints.into_iter().collect::<Option<_>>()?;
+    let mut endpoints: Vec<Endpoint> = endpoints.into_iter().collect::<Option<_>>()?;
+    let verifies = verify::all(settings, &mut endpoints, errors)?;
     let spec = IntegrationSpec {
         breaker: settings.breaker.clone(),
         retry: settings.retry.clone(),
@@ -155,6 +157,7 @@ fn integration(
         auth: auth?,
         tls: tls?,
         endpoints,
+        verifies,
         limit_keys: limit_keys.into_iter().collect::<Option<_>>()?,
         spec,
         account: settings.auth.account(),
@@ -182,9 +185,10 @@ fn endpoint(
     let (resend, key_header) = match &settings.idempotency {
         IdempotencySettings::Safe => (Resend::Safe, None),
         IdempotencySettings::None => (Resend::Never, None),
-        IdempotencySettings::Header { header, key_retention } => {
-            (Resend::Key { retention: *key_retention }, Some(header.clone()))
+        IdempotencySettings::Known { key: Some(key), .. } => {
+            (Resend::Key { retention: key.retention }, Some(key.header.clone()))
         }
+        IdempotencySettings::Known { key: None, .. } => (Resend::Never, None),
     };
     Some(Endpoint {
         name: settings.name.clone(),
@@ -205,6 +209,7 @@ fn endpoint(
         deadline_header: settings.deadline_header.clone(),
         resend,
         key_header,
+        verified: matches!(settings.idempotency, IdempotencySettings::Known { verify: Some(_), .. }),
         timeouts: settings.timeouts,
         retry: Arc::new(settings.retry.clone()),
         cost: cost?,

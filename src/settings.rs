@@ -82,7 +82,7 @@ pub use defaults::DefaultSettings;
 pub use effective::{Written, effective};
 pub use endpoint::{BodyFormat, EndpointSettings};
 pub use error::{Advice, At, Finding, Placed, Position, SettingsError, SettingsErrors};
-pub use idempotency::IdempotencySettings;
+pub use idempotency::{IdempotencySettings, KeyHeader, VerifySettings};
 pub use integration::IntegrationSettings;
 pub use jq::JqSource;
 pub use keys::keys;

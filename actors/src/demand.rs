@@ -168,6 +168,7 @@ mod tests {
             auth: Credential::fixed(Auth::None),
             tls: Arc::default(),
             endpoints: Vec::new(),
+            verifies: Vec::new(),
             limit_keys: limits.iter().map(|(_, _, source)| source.map(program)).collect(),
             spec: IntegrationSpec {
                 breaker: causeway_core::breaker::BreakerSpec::default(),

@@ -9,7 +9,7 @@ use causeway_core::integration::IntegrationSpec;
 use causeway_core::json::Json;
 use causeway_core::mapping::Program;
 use causeway_core::name::{IntegrationName, StepName};
-use causeway_core::operation::Run;
+use causeway_core::operation::{Run, Verify};
 use causeway_core::priority::Priority;
 use causeway_core::sanitise::Sanitiser;
 use causeway_core::time::Mono;
@@ -39,6 +39,8 @@ pub struct IntegrationPlan {
     pub tls: Arc<TlsSpec>,
     /// Its endpoints; an endpoint's index names it in messages.
     pub endpoints: Vec<Endpoint>,
+    /// For each endpoint, how its provider can be asked whether it has acted.
+    pub verifies: Vec<Option<Arc<Verify>>>,
     /// For each of `spec.limits` that is kept by a key of the request: what makes the key of a step's input (a
     /// program of [`Kind::Request`](causeway_core::mapping::Kind::Request)).
     pub limit_keys: Vec<Option<Program>>,

@@ -190,6 +190,7 @@ fn call(call: &Call, integrations: &[Arc<IntegrationPlan>]) -> Option<CallPlan> 
         endpoint: endpoint.name.clone(),
         endpoint_index,
         resend: endpoint.resend,
+        verify: integration.verifies.get(endpoint_index).cloned().flatten(),
         revision: revision.finish(),
     })
 }

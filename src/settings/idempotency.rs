@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use causeway_core::classify::Safety;
+use causeway_core::name::EndpointName;
 use http::{HeaderName, Method};
 
+use super::error::Placed;
 use super::headers::request_header;
+use super::jq::JqSource;
 use super::reader::Value;
 use super::reader::forms::{choice, duration};
 
@@ -26,21 +29,72 @@ pub enum IdempotencySettings {
     Safe,
     /// It may act, and nobody could tell twice from once.
     None,
-    /// It may act, and the provider recognises a repetition by a key.
-    Header {
-        /// The header that carries the key.
-        header: HeaderName,
-        /// How long the provider remembers a key, from its first use.
-        key_retention: Duration,
+    /// It may act, and the provider recognises a repetition by a key, or can be asked whether it has acted, or both.
+    Known {
+        /// How it recognises a repetition.
+        key: Option<KeyHeader>,
+        /// How it can be asked.
+        verify: Option<Box<VerifySettings>>,
     },
 }
+
+/// The header that carries a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyHeader {
+    /// Its name.
+    pub header: HeaderName,
+    /// How long the provider remembers a key, from its first use.
+    pub retention: Duration,
+}
+
+/// How a provider can be asked whether it has acted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifySettings {
+    /// The query: an endpoint of the same integration that only reads.
+    pub endpoint: Placed<EndpointName>,
+    /// Makes its input of the call's; default, the same.
+    pub input: Option<JqSource>,
+    /// Whether it is there; of `{ status, headers, body }`.
+    pub found: JqSource,
+    /// Makes the step's result of that; default, what the endpoint's own `response` makes.
+    pub result: Option<JqSource>,
+    /// Asked before the first request, too.
+    pub always: bool,
+    /// How long after the last attempt in doubt its absence counts.
+    pub settle: Duration,
+}
+
+impl VerifySettings {
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.table("a table { endpoint, found }", |table| {
+            let endpoint = table.required("endpoint", "\"find_charge\"", |value| {
+                let at = value.position();
+                let text = value.string("an endpoint of this integration")?;
+                let name = EndpointName::new(text);
+                name.map_or_else(|error| value.wrong(&error.to_string()), |value| Some(Placed { value, at }))
+            });
+            let input = table.optional("input", JqSource::read);
+            let found = table.required("found", "'.body.data | length > 0'", JqSource::read);
+            let result = table.optional("result", JqSource::read);
+            let always = table.or("when", false, choice(&WHEN));
+            let settle = table.or("settle", SETTLE, duration(SETTLE_BOUNDS));
+            Some(Self { endpoint: endpoint?, input, found: found?, result, always, settle })
+        })
+    }
+}
+
+/// When a provider is asked whether it has acted: before a request is sent again, or before the first one too.
+const WHEN: [(&str, bool); 2] = [("resend", false), ("always", true)];
+/// How long providers may take to show what they have done.
+const SETTLE: Duration = Duration::from_secs(30);
+const SETTLE_BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 impl IdempotencySettings {
     /// Whether calling the endpoint may change something at the provider.
     pub const fn safety(&self) -> Safety {
         match self {
             Self::Safe => Safety::Safe,
-            Self::None | Self::Header { .. } => Safety::Mutating,
+            Self::None | Self::Known { .. } => Safety::Mutating,
         }
     }
 
@@ -52,10 +106,19 @@ impl IdempotencySettings {
     pub(super) fn read(value: Value<'_>) -> Option<Self> {
         if value.is_table() {
             return value.table("a table", |table| {
-                let header = table.required("header", "\"Idempotency-Key\"", request_header);
-                table.not_yet(&["verify"]);
-                let key_retention = table.or("key_retention", KEY_RETENTION, duration(KEY_RETENTION_BOUNDS));
-                Some(Self::Header { header: header?, key_retention })
+                let header = table.optional("header", request_header);
+                let retention = table.or("key_retention", KEY_RETENTION, duration(KEY_RETENTION_BOUNDS));
+                let verify = table.optional("verify", VerifySettings::read).map(Box::new);
+                if !table.had("header") && !table.had("verify") {
+                    table.wrong_whole(
+                        "nothing says how a repetition is known; write `header`, or `verify`, or both",
+                    );
+                }
+                if table.had("key_retention") && !table.had("header") {
+                    table.wrong("key_retention", "there is no key to be kept; write `header`, or remove it");
+                }
+                let key = header.map(|header| KeyHeader { header, retention });
+                Some(Self::Known { key, verify })
             });
         }
         if !value.is_string() {

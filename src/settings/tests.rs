@@ -291,8 +291,9 @@ fn every_key_of_an_endpoint_is_taken() {
     assert_eq!(response.source, "{ id: .body.id }");
     assert_eq!(response.at.to_string(), "integrations/stripe.toml:65:12");
     let header = HeaderName::from_static("idempotency-key");
-    let key_retention = Duration::from_secs(12 * 3600);
-    assert_eq!(create.idempotency, IdempotencySettings::Header { header, key_retention });
+    let retention = Duration::from_secs(12 * 3600);
+    let key = Some(KeyHeader { header, retention });
+    assert_eq!(create.idempotency, IdempotencySettings::Known { key, verify: None });
     assert_eq!(create.idempotency.safety(), Safety::Mutating);
     assert_eq!(create.timeouts, Timeouts { total: seconds(20), ..stripe.timeouts });
     assert_eq!(create.headers["accept"], "text/json", "an endpoint's header replaces the integration's");
@@ -905,9 +906,10 @@ fn what_is_wrong_with_an_endpoint_is_told() {
         (
             "method = \"POST\"\npath = \"/\"\nidempotency = { key_retention = \"1ms\", verify = {} }",
             &[
-                "5:15: `endpoints.e.idempotency.header` is missing; write for example header = \"Idempotency-Key\"",
                 "5:33: `endpoints.e.idempotency.key_retention`: 1ms is out of range; write \"1s\" to \"365d\"",
-                "5:40: `endpoints.e.idempotency.verify` is not available in this version; remove it",
+                "5:33: `endpoints.e.idempotency.key_retention`: there is no key to be kept; write `header`, or remove it",
+                "5:49: `endpoints.e.idempotency.verify.endpoint` is missing; write for example endpoint = \"find_charge\"",
+                "5:49: `endpoints.e.idempotency.verify.found` is missing; write for example found = '.body.data | length > 0'",
             ],
         ),
         (

@@ -292,7 +292,7 @@ const OF_AN_ENDPOINT: &[Mistake] = &[
     ),
     integration(
         "$path = \"/\"\nidempotency = { verify = { endpoint = \"e\" }, header = \"K\" }",
-        "5:17: `endpoints.e.idempotency.verify` is not available in this version; remove it",
+        "5:26: `endpoints.e.idempotency.verify.found` is missing; write for example found = '.body.data | length > 0'",
     ),
     integration(
         "$path = \"/\"\nclassify = [{ class = \"client\" }]",

@@ -118,6 +118,8 @@ pub struct Endpoint {
     pub resend: Resend,
     /// The header that carries the idempotency key.
     pub key_header: Option<HeaderName>,
+    /// Whether its provider can be asked whether it has acted.
+    pub verified: bool,
     /// How long each part may take.
     pub timeouts: Timeouts,
     /// How it is tried again: the integration's retries, with what the endpoint overrides.

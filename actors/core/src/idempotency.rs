@@ -28,6 +28,8 @@ pub enum Role {
     Alternate(usize),
     /// To take it back.
     Undo,
+    /// To ask its provider whether it has acted.
+    Verify,
 }
 
 impl Role {
@@ -37,6 +39,7 @@ impl Role {
             Self::Primary => "primary",
             Self::Alternate(_) => "alternate",
             Self::Undo => "undo",
+            Self::Verify => "verify",
         }
     }
 }
@@ -49,6 +52,7 @@ pub fn outward_key(run: &RunId, step: &StepName, role: Role) -> String {
         Role::Primary => digest,
         Role::Alternate(number) => digest.chain_update(format!("/alternate/{number}")),
         Role::Undo => digest.chain_update(b"/undo"),
+        Role::Verify => digest.chain_update(b"/verify"),
     };
     let digest = digest.finalize();
     let mut key = String::with_capacity(35);

@@ -7,7 +7,8 @@
 //!
 //! **Forward**: steps start as soon as all they wait for have succeeded, or, if those are optional, have ended. A step
 //! asks its provider; where that could not serve and nobody has acted, the next; where none could, its fallback stands
-//! in. In doubt there is no next and no fallback.
+//! in. In doubt there is no next and no fallback; but where the provider can be asked whether it has acted, it is
+//! (`verifying`).
 //!
 //! **Stopped** by a required step that failed or is in doubt, or by a caller that cancels: nothing more starts, what
 //! runs is asked to stop and ends as it can: what may have acted runs to its own end.
@@ -50,10 +51,13 @@ mod snapshot;
 mod step;
 #[cfg(test)]
 mod testing;
+mod verifying;
 mod view;
 
 pub use outcome::{Outcome, RunStatus, ServedBy, StepOutcome, StepStatus};
-pub use plan::{CallPlan, Fallback, InvalidSteps, MAX_STEPS, Plan, Provider, StepPlan, StepSet, Steps, Undo};
+pub use plan::{
+    CallPlan, Fallback, InvalidSteps, MAX_STEPS, Plan, Provider, StepPlan, StepSet, Steps, Undo, Verify,
+};
 pub use resuming::{Resumed, Sent};
 pub use snapshot::Snapshot;
 
@@ -212,7 +216,13 @@ impl Run {
                 state.open = None;
                 self.undo_ended(step, end);
             }
-            Some(Open::Recalling(_)) | None => return,
+            Some(Open::Looking) => {
+                state.open = None;
+                if !self.over {
+                    self.looked(now, step, end);
+                }
+            }
+            Some(Open::Recalling(_) | Open::Settling) | None => return,
         }
         self.settle(now);
     }
@@ -246,7 +256,11 @@ impl Run {
 
     /// Does what has become due.
     pub fn advance(&mut self, now: Now) {
-        if self.over || self.answered {
+        if self.over {
+            return;
+        }
+        self.look_again(now);
+        if self.answered {
             return;
         }
         if self.patience.is_some_and(|until| until <= now.mono) {
@@ -260,11 +274,14 @@ impl Run {
     /// When [`Self::advance`] is next needed. Calls in flight say by themselves when the deadline passes; an undo has a
     /// deadline of its own.
     pub fn next_deadline(&self) -> Option<Mono> {
-        if self.over || self.answered {
+        if self.over {
             return None;
         }
-        let undoing = self.steps.iter().any(|state| state.open == Some(Open::Undoing));
-        [self.patience, undoing.then_some(self.deadline)].into_iter().flatten().min()
+        let told = |open| matches!(open, Open::Undoing | Open::Looking | Open::Settling);
+        let untold = self.steps.iter().filter_map(|state| state.open).any(told);
+        let answer = [self.patience, untold.then_some(self.deadline)];
+        let answer = answer.into_iter().flatten().min().filter(|_| !self.answered);
+        [answer, self.next_look()].into_iter().flatten().min()
     }
 
     /// The next thing to be done.
@@ -284,7 +301,8 @@ impl Run {
         match state.open? {
             Open::Serving | Open::Overdue => Some(&provider.call),
             Open::Undoing => provider.undo.as_ref().map(|undo| &undo.call),
-            Open::Recalling(_) => None,
+            Open::Looking => provider.call.verify.as_ref().map(|verify| &verify.call),
+            Open::Recalling(_) | Open::Settling => None,
         }
     }
 

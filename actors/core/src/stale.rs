@@ -139,6 +139,7 @@ mod tests {
             endpoint: EndpointName::new(endpoint).unwrap(),
             endpoint_index: 0,
             resend: Resend::Safe,
+            verify: None,
             revision,
         }
     }

@@ -71,7 +71,7 @@ impl Sending<'_> {
         trace: &mut Trace,
     ) -> AttemptEnd<Json> {
         let started = self.clock.mono();
-        let recent = self.endpoint.resend.needs_recent_connection();
+        let recent = self.endpoint.resend.needs_recent_connection() && !self.endpoint.verified;
         let mut variant = Variant {
             auth: self.plan.auth.current(),
             carrier: if recent { Carrier::Recent } else { Carrier::Any },

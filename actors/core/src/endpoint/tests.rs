@@ -23,6 +23,7 @@ fn endpoint(body: BodyKind, resend: Resend) -> Endpoint {
         schema: None,
         deadline_header: None,
         resend,
+        verified: false,
         key_header: None,
         timeouts: Timeouts::default(),
         retry: Arc::default(),

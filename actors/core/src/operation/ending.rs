@@ -5,6 +5,7 @@ use super::{
     ServedBy, StepStatus, Stop, cancelled, deadline_exceeded,
 };
 use crate::classify::Safety;
+use crate::idempotency::interrupted;
 use crate::mapping::{Input, Vars};
 
 impl Run {
@@ -38,6 +39,10 @@ impl Run {
         let mut unsent = super::StepSet::EMPTY;
         self.directives.retain(|directive| {
             let Directive::Execute(order) = directive else { return true };
+            // A look only reads, and something is in doubt.
+            if order.role == Role::Verify {
+                return true;
+            }
             unsent = unsent.with(order.step);
             false
         });
@@ -46,8 +51,14 @@ impl Run {
             if withdrawn || state.status == StepStatus::Pending {
                 state.open = None;
                 state.end(now.mono, StepStatus::Skipped, Some(reason.clone()));
-            } else if matches!(state.open, Some(Open::Serving | Open::Overdue)) {
+            } else if matches!(state.open, Some(Open::Serving | Open::Overdue))
+                || (why == Stop::Cancelled && state.open == Some(Open::Looking))
+            {
                 self.directives.push_back(Directive::Cancel(step));
+            } else if why == Stop::Cancelled && state.open == Some(Open::Settling) {
+                state.open = None;
+                let failure = state.doubt.take().and_then(|doubt| doubt.failure).unwrap_or_else(interrupted);
+                state.end(now.mono, StepStatus::Unknown, Some(failure));
             }
         }
     }
@@ -177,8 +188,16 @@ impl Run {
 
     /// Answers once the deadline has passed and all that is open is known to be past it.
     pub(super) fn tell_at_the_deadline(&mut self, now: Now) {
-        let past = |open: Open| matches!(open, Open::Overdue | Open::Undoing);
-        if self.over || !self.is_late(now) || !self.steps.iter().filter_map(|state| state.open).all(past) {
+        let past =
+            |open: Open| matches!(open, Open::Overdue | Open::Undoing | Open::Looking | Open::Settling);
+        if self.over || !self.steps.iter().filter_map(|state| state.open).all(past) {
+            return;
+        }
+        if !self.is_late(now) {
+            // What is known not to fit is told at once.
+            if self.next_look().is_some_and(|at| at > self.deadline) {
+                self.tell_pending();
+            }
             return;
         }
         for step in 0..self.steps.len() {
@@ -191,7 +210,14 @@ impl Run {
         if self.stop.is_none() && !required_is_open {
             return self.leave_open_ones(now);
         }
-        if !self.answered {
+        self.tell_pending();
+    }
+
+    /// Tells the caller that the run goes on, unless only what is optional does.
+    fn tell_pending(&mut self) {
+        let required = |step: &usize| self.stop.is_some() || self.is_required(*step);
+        let open = |step: &usize| self.steps.get(*step).is_some_and(|state| state.open.is_some());
+        if !self.answered && (0..self.steps.len()).filter(open).any(|step| required(&step)) {
             self.answered = true;
             self.directives.push_back(Directive::Pending(Box::new(self.so_far())));
         }
@@ -201,6 +227,9 @@ impl Run {
     fn leave_open_ones(&mut self, now: Now) {
         let message = "the deadline passed while its request was out; it may or may not act";
         for state in self.steps.iter_mut().filter(|state| state.open.is_some()) {
+            if state.open == Some(Open::Settling) {
+                state.open = None;
+            }
             let failure = Failure::new(ErrorClass::Ambiguous, "deadline_exceeded", message);
             state.end(now.mono, StepStatus::Unknown, Some(failure.because(Reason::TotalTimeout)));
         }
@@ -259,7 +288,12 @@ impl Run {
         let failure = Failure::new(ErrorClass::Internal, "run_lost", message);
         let mut doubt = self.succeeded.iter().any(|step| self.can_be_undone(*step));
         for step in 0..self.steps.len() {
-            let may_act = self.target(step).is_some_and(|call| call.safety() == Safety::Mutating);
+            let in_doubt = self
+                .steps
+                .get(step)
+                .and_then(|state| state.doubt.as_ref())
+                .is_some_and(|doubt| doubt.failure.is_some());
+            let may_act = in_doubt || self.target(step).is_some_and(|call| call.safety() == Safety::Mutating);
             let Some(state) = self.steps.get_mut(step) else { continue };
             let status = match (state.open.take(), state.status) {
                 (Some(Open::Undoing), _) => StepStatus::Unknown,

@@ -3,6 +3,7 @@
 //! [`Steps`] can only be built of steps that can all start some day: names are unique, and nothing waits for itself, be
 //! it round a ring of others.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::classify::Safety;
@@ -136,9 +137,28 @@ pub struct CallPlan {
     pub endpoint_index: usize,
     /// What makes it harmless to send the call again.
     pub resend: Resend,
+    /// How its provider can be asked whether it has acted.
+    pub verify: Option<Arc<Verify>>,
     /// Tells this configuration of the endpoint from others: what one of them answered may mean something else under
     /// another.
     pub revision: u64,
+}
+
+/// A query that tells whether a call has acted.
+#[derive(Debug)]
+pub struct Verify {
+    /// What is asked: it only reads, and yields `{status, headers, body}`.
+    pub call: CallPlan,
+    /// Makes the query's input of the call's; without it, the same.
+    pub input: Option<Program>,
+    /// Whether what was asked for is there; of `{status, headers, body}`.
+    pub found: Program,
+    /// Makes the step's result of that.
+    pub result: Program,
+    /// Asked before the first request, too.
+    pub always: bool,
+    /// How long after the last attempt in doubt its absence counts.
+    pub settle: Duration,
 }
 
 impl CallPlan {
@@ -283,6 +303,7 @@ mod tests {
             endpoint: EndpointName::new("charge").unwrap(),
             endpoint_index: 0,
             resend: Resend::Never,
+            verify: None,
             revision: 0,
         };
         StepPlan {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::snapshot::{Snapshot, StepSnapshot};
+use super::verifying::InDoubt;
 use super::{CallEnd, Directive, Open, Order, Plan, Role, Run, Step, StepPlan, StepSet, StepStatus};
 use crate::idempotency::interrupted;
 use crate::json::Json;
@@ -90,6 +91,14 @@ impl Run {
                 (state.open, state.status, state.provider) = (None, StepStatus::Pending, 0);
                 return;
             }
+            Some(Open::Looking | Open::Settling) => {
+                state.open = None;
+                match state.doubt.take().and_then(|doubt| doubt.failure) {
+                    Some(failure) => self.served(now, step, CallEnd::Unknown(failure)),
+                    None => (state.status, state.provider) = (StepStatus::Pending, 0),
+                }
+                return;
+            }
             None => return,
         };
         state.open = Some(if role == Role::Undo { Open::Undoing } else { Open::Serving });
@@ -108,7 +117,7 @@ impl Run {
         }
         let input = match role {
             Role::Undo => self.undo_input(step),
-            Role::Primary | Role::Alternate(_) => self.input_of(step),
+            Role::Primary | Role::Alternate(_) | Role::Verify => self.input_of(step),
         };
         match input {
             Ok(input) => {
@@ -154,6 +163,8 @@ impl StepSnapshot {
             error: self.error,
             attempts: self.attempts,
             sent: self.sent,
+            rounds: self.rounds,
+            doubt: self.doubt.map(|failure| InDoubt::of(failure, now.mono)),
             began: began.then_some(now.mono),
             ended: ended.then_some(now.mono),
             ..Step::default()

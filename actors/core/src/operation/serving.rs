@@ -45,6 +45,19 @@ impl Run {
 
     /// Asks a provider of the step.
     fn ask(&mut self, now: Now, step: usize, number: usize) {
+        if let Some(state) = self.steps.get_mut(step) {
+            state.provider = number;
+        }
+        if self.looks_first(step) {
+            self.starts(now, step);
+            return self.look_first(now, step);
+        }
+        self.send(now, step);
+    }
+
+    /// Makes the call that serves the step.
+    pub(super) fn send(&mut self, now: Now, step: usize) {
+        let number = self.steps.get(step).map_or(0, |state| state.provider);
         let input = match self.step_input(step, number) {
             Ok(input) => input,
             Err(failure) => return self.fail(now, step, failure),
@@ -56,13 +69,18 @@ impl Run {
         {
             state.keys.push((number, StaleKey::of(&self.plan.operation, &provider.call, &input)));
         }
-        state.status = StepStatus::Running;
-        state.began.get_or_insert(now.mono);
-        state.provider = number;
         state.open = Some(Open::Serving);
+        self.starts(now, step);
         let role = StepPlan::role(number);
         let order = Order { step, role, input, deadline: self.deadline, in_doubt_for: None };
         self.directives.push_back(Directive::Execute(order));
+    }
+
+    fn starts(&mut self, now: Now, step: usize) {
+        if let Some(state) = self.steps.get_mut(step) {
+            state.status = StepStatus::Running;
+            state.began.get_or_insert(now.mono);
+        }
     }
 
     pub(super) fn step_input(&self, step: usize, number: usize) -> Result<Json, Failure> {
@@ -83,9 +101,8 @@ impl Run {
             CallEnd::Succeeded(result) => self.keep_and_succeed(now, step, result),
             CallEnd::Failed(failure) => self.not_served(now, step, failure),
             CallEnd::Unknown(failure) => {
-                self.end(now, step, StepStatus::Unknown, failure);
-                if self.is_required(step) {
-                    self.stop(now, Stop::Doubt(step));
+                if let Some(failure) = self.settle_doubt(now, step, failure) {
+                    self.stays_in_doubt(now, step, failure);
                 }
             }
             CallEnd::Cancelled => {
@@ -108,7 +125,7 @@ impl Run {
         self.succeed(now, step, result, by);
     }
 
-    fn succeed(&mut self, now: Now, step: usize, result: Json, by: ServedBy) {
+    pub(super) fn succeed(&mut self, now: Now, step: usize, result: Json, by: ServedBy) {
         if let Some(state) = self.steps.get_mut(step) {
             state.result = Some(result);
             state.served_by = Some(by);

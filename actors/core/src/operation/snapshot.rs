@@ -31,6 +31,11 @@ pub(super) struct StepSnapshot {
     pub(super) error: Option<Failure>,
     pub(super) attempts: u32,
     pub(super) sent: bool,
+    /// What put it in doubt, while its provider is asked.
+    #[serde(default)]
+    pub(super) doubt: Option<Failure>,
+    #[serde(default)]
+    pub(super) rounds: u8,
 }
 
 impl Run {
@@ -45,6 +50,8 @@ impl Run {
             error: state.error.clone(),
             attempts: state.attempts.saturating_add(state.attempts_out),
             sent: state.sent,
+            doubt: state.doubt.as_ref().and_then(|doubt| doubt.failure.clone()),
+            rounds: state.rounds,
         };
         Snapshot {
             steps: self.steps.iter().map(step).collect(),

@@ -7,6 +7,7 @@ use crate::json::Json;
 use crate::stale::StaleKey;
 use crate::time::Mono;
 
+use super::verifying::InDoubt;
 use super::{ServedBy, StepStatus};
 
 /// Where a step stands.
@@ -27,6 +28,10 @@ pub(super) struct Step {
     pub(super) sent: bool,
     pub(super) began: Option<Mono>,
     pub(super) ended: Option<Mono>,
+    /// What is known of it while it is in doubt and its provider can be asked.
+    pub(super) doubt: Option<InDoubt>,
+    /// How often it was made again because it was found absent.
+    pub(super) rounds: u8,
     /// The providers asked, and under what their results are kept; empty unless the step may be served stale.
     pub(super) keys: Vec<(usize, StaleKey)>,
 }
@@ -42,6 +47,10 @@ pub(super) enum Open {
     Recalling(usize),
     /// The call that takes it back.
     Undoing,
+    /// The call that tells whether it has acted.
+    Looking,
+    /// Until such a call means something.
+    Settling,
 }
 
 impl Default for Step {
@@ -56,6 +65,8 @@ impl Default for Step {
             attempts: 0,
             attempts_out: 0,
             sent: false,
+            doubt: None,
+            rounds: 0,
             began: None,
             ended: None,
             keys: Vec::new(),

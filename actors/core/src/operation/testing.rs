@@ -16,6 +16,7 @@ pub(super) fn call(integration: &str, safety: Safety) -> CallPlan {
         endpoint: EndpointName::new("endpoint").unwrap(),
         endpoint_index: 0,
         resend: if safety == Safety::Safe { Resend::Safe } else { Resend::Never },
+        verify: None,
         revision: 0,
     }
 }

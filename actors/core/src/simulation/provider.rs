@@ -28,7 +28,7 @@ impl Deed {
         let number = match role {
             Role::Primary => 0,
             Role::Alternate(nth) => nth + 1,
-            Role::Undo => served,
+            Role::Undo | Role::Verify => served,
         };
         Self { run, step, number, undo: role == Role::Undo }
     }

@@ -136,6 +136,7 @@ fn call_plan(integration: usize, endpoint: usize) -> CallPlan {
         endpoint: EndpointName::new(&format!("e{endpoint}")).unwrap(),
         endpoint_index: endpoint,
         resend: ENDPOINTS[endpoint],
+        verify: None,
         revision: 0,
     }
 }

@@ -64,6 +64,7 @@ impl To {
             schema: None,
             deadline_header: None,
             resend: self.resend(),
+            verified: false,
             key_header: (self == Self::Keyed).then(|| HeaderName::from_static(KEY)),
             timeouts,
             retry: Arc::new(retry),
@@ -90,6 +91,7 @@ impl To {
             endpoint: EndpointName::new(self.name()).unwrap(),
             endpoint_index: self as usize,
             resend: self.resend(),
+            verify: None,
             revision: 0,
         }
     }
@@ -165,6 +167,7 @@ impl Setting {
             auth: Credential::fixed(Auth::None),
             tls: Arc::default(),
             endpoints: To::ALL.map(|to| to.endpoint(self.timeouts, self.retry.clone())).into(),
+            verifies: Vec::new(),
             limit_keys: self.limits.iter().map(|_| None).collect(),
             spec: IntegrationSpec {
                 breaker: self.breaker.clone(),
