@@ -1,6 +1,6 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
-//! - `operations`: runs operations, `keys`: their idempotency keys, `answers`: what is told at their end; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
+//! - `operations`: runs operations, `queueing`: leaves them to the queue, `keys`: their idempotency keys, `answers`: what is told at their end; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
 //! - `admin`: integrations and their breakers; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - `openapi`: both APIs as documents; `docs`: the same as pages, and a page for each error;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
@@ -25,6 +25,7 @@ mod operations;
 mod page;
 mod probes;
 pub mod problem;
+mod queueing;
 mod runs;
 mod shown;
 mod state;
@@ -103,6 +104,8 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .service(post("/integrations/{name}/breaker/trip", admin::trip))
         .service(post("/integrations/{name}/breaker/reset", admin::reset))
         .service(post("/integrations/{name}/breaker/mode", admin::set_mode))
+        .service(post("/integrations/{name}/pause", admin::pause))
+        .service(post("/integrations/{name}/resume", admin::resume))
         .service(get("/runs", runs::list))
         .service(get("/runs/{id}", runs::show))
         .service(post("/runs/{id}/cancel", runs::cancel))

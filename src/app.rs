@@ -26,6 +26,7 @@ use crate::adapters::traces::{self, Exporting, TracesError};
 use crate::adapters::transport::{HttpTransport, tls};
 use crate::api::{self, Live, Shown, State};
 use crate::plans::{self, Plans};
+use crate::queue::{self, Queues};
 use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
 use crate::{recovery, retention};
@@ -85,7 +86,7 @@ pub struct Running {
     pub admin: SocketAddr,
     state: Arc<State>,
     handles: [ServerHandle; 2],
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
     exporting: Option<Exporting>,
     drain: Duration,
 }
@@ -128,12 +129,18 @@ impl App {
             traces::start(&server.traces, &server.region, &self.transport, clock)?.unzip();
         let sample = exporting.as_ref().map(|_| server.traces.sample);
         let shown = Shown::new(&self.settings, &self.log.sanitiser);
+        let queues = Arc::<Queues>::default();
+        let waiting = Arc::clone(&queues);
         let mesh = Mesh::start(MeshSpec {
             integrations: self.plans.integrations,
             transport: self.transport,
             log: self.log,
             spans: spans.map(|spans| spans as Arc<dyn Spans>),
-            keeper: Some(Keeper { store: Arc::clone(&store), render: api::answers::of }),
+            keeper: Some(Keeper {
+                store: Arc::clone(&store),
+                render: api::answers::of,
+                queued: Arc::new(move |integration| waiting.queued(integration)),
+            }),
             clock,
             io_threads: if listen.io_threads == 0 { cores } else { listen.io_threads as usize },
             max_runs: listen.max_in_flight as usize,
@@ -149,6 +156,7 @@ impl App {
             listen.max_in_flight,
             mesh,
             store,
+            queues,
             clock,
             sample,
             self.metrics,
@@ -160,7 +168,8 @@ impl App {
         ];
         let home = state.mesh().start_router();
         let tasks = [
-            actix_web::rt::spawn(recovery::go_on(Arc::clone(&state), home, left)),
+            actix_web::rt::spawn(recovery::go_on(Arc::clone(&state), home.clone(), left)),
+            actix_web::rt::spawn(queue::work(Arc::clone(&state), home)),
             actix_web::rt::spawn(retention::sweep(Arc::clone(&state), retention)),
         ];
         Ok(Running { api, admin, state, handles, tasks, exporting, drain: listen.drain })

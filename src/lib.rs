@@ -2,7 +2,7 @@
 //!
 //! - [`settings`]: the configuration, validated; [`plans`]: what the actors are built from;
 //! - [`app`]: the server as one value, built, started, stopped; [`reload`]: given another configuration;
-//!   `recovery`: going on where it ended; `retention`: letting go of what is old;
+//!   [`queue`]: what is executed by and by; [`recovery`]: going on where it ended; `retention`: letting go of what is old;
 //! - [`api`]: its HTTP; [`access`]: who may call and operate;
 //! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
 //! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
@@ -15,7 +15,8 @@ pub mod api;
 pub mod app;
 pub mod cli;
 pub mod plans;
-mod recovery;
+pub mod queue;
+pub mod recovery;
 pub mod reload;
 mod retention;
 pub mod sandbox;

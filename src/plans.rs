@@ -160,6 +160,7 @@ fn integration(
         verifies,
         limit_keys: limit_keys.into_iter().collect::<Option<_>>()?,
         spec,
+        queue: settings.queue.clone(),
         account: settings.auth.account(),
         dedicated_thread: settings.dedicated_thread,
     })

@@ -19,6 +19,7 @@ use causeway_core::json::Json;
 use causeway_core::name::{OperationName, RunId};
 use causeway_core::operation::{Outcome, Plan, RunStatus};
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
 use crate::api::{State, answers};
 use crate::plans::{self, Versions};
@@ -49,7 +50,7 @@ pub(crate) async fn go_on(state: Arc<State>, router: Addr<Router>, left: Vec<Run
         return;
     }
     tracing::warn!(runs = left.len(), "runs were under way when the server ended: going on with them");
-    let mut former = HashMap::new();
+
     for id in left {
         let run = match state.store().unfinished(id.clone()).await {
             Ok(Some(run)) => run,
@@ -60,42 +61,50 @@ pub(crate) async fn go_on(state: Arc<State>, router: Addr<Router>, left: Vec<Run
             }
         };
         let Some(permit) = state.run_permit_in_turn().await else { return };
-        match known(&state, &run, &mut former).await {
+        match known(&state, &run).await {
             Some((plan, directory)) => {
                 let permit = RunPermit::new(permit, None);
-                let resume = Resume { run: Box::new(run), plan, directory, permit };
+                let resume = Resume { run: Box::new(run), plan, directory, permit, lease: None };
                 if router.send(resume).await.is_err() {
                     return;
                 }
             }
-            None => end(&state, run).await,
+            None => end(&state, run, 0).await,
         }
     }
     tracing::info!("every run that was under way goes on");
 }
 
 /// What a run does, and where.
-async fn known(
-    state: &State,
-    run: &NewRun,
-    former: &mut HashMap<ConfigurationId, Option<Former>>,
-) -> Option<(Arc<Plan>, Arc<Directory>)> {
-    let of = |operations: &HashMap<OperationName, Versions>| {
-        operations.get(&run.operation)?.version(run.version).map(|offer| Arc::clone(&offer.plan))
-    };
-    let live = state.live();
-    if live.configuration() == run.configuration {
-        let plan = live.operation(run.operation.as_str())?.version(run.version)?.plan.clone();
-        return Some((plan, Arc::clone(live.directory())));
+pub(crate) async fn known(state: &State, run: &NewRun) -> Option<(Arc<Plan>, Arc<Directory>)> {
+    let (plan, directory) = whole(state, run).await?;
+    match run.part {
+        None => Some((plan, directory)),
+        Some(step) => Some((Arc::new(plan.part(step)?), directory)),
     }
-    drop(live);
-    let known = match former.entry(run.configuration) {
+}
+
+async fn whole(state: &State, run: &NewRun) -> Option<(Arc<Plan>, Arc<Directory>)> {
+    {
+        let live = state.live();
+        if live.configuration() == run.configuration {
+            let plan = live.operation(run.operation.as_str())?.version(run.version)?.plan.clone();
+            return Some((plan, Arc::clone(live.directory())));
+        }
+    }
+    let mut formers = state.formers().0.lock().await;
+    let known = match formers.entry(run.configuration) {
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(unknown) => unknown.insert(read(state, run.configuration).await),
     };
     let known = known.as_ref()?;
-    Some((of(&known.operations)?, Arc::clone(&known.directory)))
+    let plan = Arc::clone(&known.operations.get(&run.operation)?.version(run.version)?.plan);
+    Some((plan, Arc::clone(&known.directory)))
 }
+
+/// The configurations that runs which are under way have begun with; `None` for one that cannot be had any more.
+#[derive(Default)]
+pub struct Formers(Mutex<HashMap<ConfigurationId, Option<Former>>>);
 
 async fn read(state: &State, id: ConfigurationId) -> Option<Former> {
     let files = match state.store().configuration(id).await {
@@ -121,7 +130,7 @@ async fn read(state: &State, id: ConfigurationId) -> Option<Former> {
 }
 
 /// Ends a run that nobody can go on with: in doubt, where something may have been sent.
-async fn end(state: &State, run: NewRun) {
+pub(crate) async fn end(state: &State, run: NewRun, fence: u32) {
     let NewRun { id, operation, version, correlation_id, created_at, progress, .. } = run;
     let doubt = !progress.intents.is_empty();
     let message = format!(
@@ -145,7 +154,8 @@ async fn end(state: &State, run: NewRun) {
     };
     tracing::error!(run_id = id.as_str(), "a run that was under way cannot be gone on with");
     let progress = doubt.then(|| Progress { revision: progress.revision + 1, ..progress });
-    let ending = Ending { id, status: outcome.status, at, answer: answers::of(&outcome), progress };
+    let answer = answers::of(&outcome, fence > 0);
+    let ending = Ending { id, status: outcome.status, at, answer, progress, children: Vec::new(), fence };
     if let Err(error) = state.store().finish_run(ending).await {
         tracing::error!(%error, "its end could not be written down");
     }

@@ -13,7 +13,7 @@
 //! - `files`: finds and reads the files; `reader`: takes a file apart and misses no error;
 //! - `server`: `causeway.toml`, of `listen`, `access` (clients and operators), `store`, `logs`, `redact`, `defaults`;
 //! - `integration`: `integrations/NAME.toml`, of `base_url`, `api_version`, `headers`, `auth`, `tls`, `timeouts`, `retry`,
-//!   `breaker`, `pool`, `limits` (by `glob`), and `endpoint`, of `idempotency`, `classify`, `cost`, `jq`;
+//!   `breaker`, `pool`, `queue`, `limits` (by `glob`), and `endpoint`, of `idempotency`, `classify`, `cost`, `jq`;
 //! - `operation`: `operations/NAME.toml`, whose `calls` must exist;
 //! - `schema`: the same files' JSON Schemas, for editors.
 //!
@@ -43,6 +43,7 @@ mod listen;
 mod logs;
 mod operation;
 mod pool;
+mod queue;
 mod reader;
 mod redact;
 mod response_schema;
@@ -90,8 +91,8 @@ pub use limits::LimitSettings;
 pub use listen::ListenSettings;
 pub use logs::{LogBodies, LogFormat, LogSettings};
 pub use operation::{
-    AlternateSettings, FallbackSettings, InFlight, KeyMode, KeySettings, OperationSettings, StepSettings,
-    UndoSettings,
+    AlternateSettings, FallbackSettings, InFlight, KeyMode, KeySettings, Mode, OperationSettings,
+    StepSettings, UndoSettings,
 };
 pub use redact::RedactSettings;
 pub use response_schema::{SchemaSettings, SchemaText};

@@ -27,8 +27,7 @@ const WRITE_SIZE: usize = 64 << 10;
 /// How often histograms are folded and dropped lines counted.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(2);
 /// Finer bounds, for the parts of an attempt, in seconds.
-const PHASE_BUCKETS: [f64; 12] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+const PHASE_BUCKETS: [f64; 11] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// Keeps the log's thread alive; drop it last, and the log is whole.
 pub struct Logs {

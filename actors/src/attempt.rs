@@ -26,6 +26,7 @@ use causeway_core::json::Json;
 use causeway_core::limits::Demand;
 use causeway_core::mapping::RunView;
 use causeway_core::name::EndpointName;
+use causeway_core::retry::RetrySpec;
 use causeway_core::sanitise::Sanitiser;
 use causeway_core::time::Mono;
 use http::{HeaderName, HeaderValue, Uri};
@@ -79,7 +80,10 @@ impl StepState {
     /// The step as a call for the core.
     pub(crate) fn call(&self, id: CallId, demand: Demand) -> Call {
         let unknown = || CallRules { resend: Resend::Never, retry: Arc::default() };
-        let rules = self.endpoint().map_or_else(|_| unknown(), Endpoint::call_rules);
+        let mut rules = self.endpoint().map_or_else(|_| unknown(), Endpoint::call_rules);
+        if self.call.queued {
+            rules.retry = Arc::new(RetrySpec { max_retries: 0, ..(*rules.retry).clone() });
+        }
         let StepCall { priority, deadline, in_doubt_for, .. } = self.call;
         Call { id, rules, demand, priority, deadline, in_doubt_for }
     }

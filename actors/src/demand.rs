@@ -169,6 +169,7 @@ mod tests {
             tls: Arc::default(),
             endpoints: Vec::new(),
             verifies: Vec::new(),
+            queue: Default::default(),
             limit_keys: limits.iter().map(|(_, _, source)| source.map(program)).collect(),
             spec: IntegrationSpec {
                 breaker: causeway_core::breaker::BreakerSpec::default(),
@@ -197,6 +198,7 @@ mod tests {
             deadline: Mono::MAX,
             in_doubt_for: None,
             request: None,
+            queued: false,
         }
     }
 

@@ -60,6 +60,10 @@ pub enum Metric {
     ActorRestarts,
     /// 1 while an actor is quarantined · actor.
     ActorQuarantined,
+    /// Queued runs · integration, state.
+    QueueDepth,
+    /// How long the oldest run that could be executed has waited · integration.
+    QueueOldest,
     /// What became of idempotency keys · operation, result.
     Idempotency,
     /// How long a group of writes took until it was on disk.
@@ -78,7 +82,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::RunsTotal,
         Self::RunDuration,
         Self::RunsInFlight,
@@ -103,6 +107,8 @@ impl Metric {
         Self::SchemaViolations,
         Self::ActorRestarts,
         Self::ActorQuarantined,
+        Self::QueueDepth,
+        Self::QueueOldest,
         Self::Idempotency,
         Self::StoreCommit,
         Self::StoreBatch,
@@ -143,6 +149,8 @@ impl Metric {
             Self::SchemaViolations => "causeway_schema_violations_total",
             Self::ActorRestarts => "causeway_actor_restarts_total",
             Self::ActorQuarantined => "causeway_actor_quarantined",
+            Self::QueueDepth => "causeway_queue_depth",
+            Self::QueueOldest => "causeway_queue_oldest_seconds",
             Self::Idempotency => "causeway_idempotency_total",
             Self::StoreCommit => "causeway_store_commit_seconds",
             Self::StoreBatch => "causeway_store_batch_size",
@@ -179,6 +187,8 @@ impl Metric {
             Self::SchemaViolations => "Answers that break their response_schema",
             Self::ActorRestarts => "Restarts after a panic",
             Self::ActorQuarantined => "1 while an actor that kept panicking is set aside",
+            Self::QueueDepth => "Queued runs, by what they wait for",
+            Self::QueueOldest => "How long the oldest run that could be executed has waited",
             Self::Idempotency => "What became of idempotency keys",
             Self::StoreCommit => "How long a group of writes took until it was on disk",
             Self::StoreBatch => "How many writes were in a group",
@@ -208,6 +218,10 @@ impl Metric {
     pub fn describe_all() {
         for metric in Self::ALL {
             match metric.name() {
+                name if name == Self::QueueOldest.name() => {
+                    metrics::describe_gauge!(name, Unit::Seconds, metric.help())
+                }
+                name if name == Self::StoreBatch.name() => metrics::describe_histogram!(name, metric.help()),
                 name if name.ends_with("_seconds") => {
                     metrics::describe_histogram!(name, Unit::Seconds, metric.help());
                 }

@@ -46,11 +46,30 @@ pub struct IntegrationPlan {
     pub limit_keys: Vec<Option<Program>>,
     /// What its decisions are made from.
     pub spec: IntegrationSpec,
+    /// How queued runs are executed at it.
+    pub queue: QueueSpec,
     /// Tells whose data its provider shows from whose it would with another account: a result of the one is no answer
     /// to a request of the other.
     pub account: u64,
     /// Whether it has an I/O thread of its own.
     pub dedicated_thread: bool,
+}
+
+/// How queued runs are executed at an integration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// How many at once.
+    pub slots: u32,
+    /// How long one is held without a sign of life.
+    pub lease: Duration,
+    /// How many may wait; beyond it new ones are refused.
+    pub max_pending: u32,
+}
+
+impl Default for QueueSpec {
+    fn default() -> Self {
+        Self { slots: 16, lease: Duration::from_secs(30), max_pending: 100_000 }
+    }
 }
 
 /// What a request proves itself with.
@@ -126,6 +145,8 @@ pub struct StepCall {
     pub in_doubt_for: Option<Duration>,
     /// The request, where it has been written down already.
     pub request: Option<Materialised>,
+    /// Whether it is of a queued run: one attempt is made, and another one later.
+    pub queued: bool,
 }
 
 /// What identifies a run to the world.

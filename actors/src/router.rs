@@ -17,13 +17,16 @@ use std::sync::Arc;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId};
+use causeway_core::json::Json;
 use causeway_core::name::{ClientName, OperationName, RunId};
 use causeway_core::operation::{
     Begin, Directive, MAX_STEPS, Order, Outcome, Resumed, Run, RunStatus, Sent, Tries,
 };
 use causeway_core::priority::Priority;
+use causeway_core::retry::Jitter;
 use causeway_core::time::{Mono, Now};
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use crate::board::Board;
 use crate::clock::Clock;
@@ -35,7 +38,7 @@ use crate::metric::{Labels, Metric};
 use crate::plan::{RunContext, StepCall, TraceContext};
 use crate::span::{self, Spans};
 use crate::stale::StaleStore;
-use crate::store::{Intent, NewRun, Progress};
+use crate::store::{Intent, NewRun, Progress, Queue, Ticket};
 
 mod flight;
 mod keeping;
@@ -43,7 +46,9 @@ mod messages;
 
 pub use crate::meters::announce;
 pub use keeping::{Keeper, STORE_UNAVAILABLE};
-pub use messages::{Abandon, Answer, Dispatch, Keeping, NotRun, Reply, Resume, RunPermit, Standing, Stays};
+pub use messages::{
+    Abandon, Answer, Dispatch, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Standing, Stays,
+};
 
 use flight::{Flight, OpenCall};
 use keeping::{Held, Kept, Next, Written};
@@ -70,6 +75,7 @@ pub struct Router {
     wake: Option<(Mono, SpawnHandle)>,
     meters: HashMap<OperationName, RunMeters>,
     next_call: u64,
+    jitter: Jitter,
     mailbox: usize,
 }
 
@@ -87,6 +93,7 @@ impl Router {
             wake: None,
             meters: HashMap::new(),
             next_call: index << 48,
+            jitter: Jitter::seeded(index.wrapping_add(1)),
             mailbox: max_runs.saturating_mul(messages_of_a_run).saturating_add(64),
         }
     }
@@ -124,6 +131,7 @@ impl Router {
             match directive {
                 Directive::Execute(order) => self.execute(ctx, flight, order),
                 Directive::Cancel(step) => self.stop(flight, step),
+                Directive::Spawn { step, input } => self.spawn(flight, step, input),
                 Directive::Keep { key, result } => {
                     self.shared.stale.keep(self.shared.clock.mono(), key, result);
                 }
@@ -167,6 +175,7 @@ impl Router {
             deadline,
             in_doubt_for,
             request: None,
+            queued: flight.kept.as_ref().is_some_and(|kept| kept.ticket.fence > 0),
         };
         let held = Held::new(id, call, Arc::clone(place), permit, target.safety());
         match &mut flight.kept {
@@ -178,11 +187,15 @@ impl Router {
     /// Hands a call to its integration.
     fn dispatch(&self, ctx: &Context<Self>, flight: &mut Flight, held: Held) -> Result<(), Failure> {
         let Held { id, call, place, permit, .. } = held;
+        if flight.lease.as_ref().is_some_and(|lease| !lease.holds(self.shared.clock.mono())) {
+            let message = "the run's lease had run out before its request was sent";
+            return Err(Failure::new(ErrorClass::Overloaded, "lease_expired", message));
+        }
         let (reply, answered) = oneshot::channel();
-        let step = call.index;
+        let (step, role) = (call.index, call.role);
         let message = Execute { id, call, plan: Arc::clone(place.plan()), permit, reply };
         place.send(message).map_err(|_| overloaded(&place))?;
-        flight.calls.push(OpenCall { id, step, place });
+        flight.calls.push(OpenCall { id, step, role, place });
         actix::spawn(await_step(ctx.address(), flight.run.id().clone(), id, answered));
         Ok(())
     }
@@ -191,6 +204,10 @@ impl Router {
     fn stop(&self, flight: &mut Flight, step: usize) {
         if flight.kept.as_mut().is_some_and(|kept| kept.withdraw(step)) {
             flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Cancelled, Tries::NONE);
+        } else if let Some(place) = flight.put_off.iter().position(|(put_off, _, _)| *put_off == step) {
+            // It would have been made again later; now it has ended as it did.
+            let (_, end, tries) = flight.put_off.swap_remove(place);
+            flight.run.call_ended(self.shared.clock.now(), step, end, tries);
         } else {
             flight.stop(step);
         }
@@ -209,6 +226,7 @@ impl Router {
 
     /// Writes down what there is to be written down.
     fn keep(&mut self, ctx: &Context<Self>, flight: &mut Flight) {
+        flight.waits();
         let Some((kept, keeper)) = flight.kept.as_mut().zip(self.shared.keeper.as_ref()) else { return };
         let now = self.shared.clock.now();
         if let Some(outcome) = kept.came_to_nothing() {
@@ -228,7 +246,11 @@ impl Router {
     /// Goes on after a write; `false` where there is no run.
     fn wrote(&mut self, ctx: &Context<Self>, flight: &mut Flight, written: Written) -> bool {
         let Some(kept) = &mut flight.kept else { return true };
-        match kept.written(self.shared.clock.mono(), written) {
+        let next = kept.written(self.shared.clock.mono(), written);
+        if let Some(keeper) = &self.shared.keeper {
+            kept.queued.drain(..).for_each(|integration| (keeper.queued)(&integration));
+        }
+        match next {
             Next::Send(calls) => {
                 if let Some((outcome, standing)) = kept.told_when_claimed() {
                     flight.answer(outcome, standing);
@@ -254,6 +276,19 @@ impl Router {
                 return false;
             }
             Next::Ended(outcome) => self.told_the_end(flight, *outcome, true),
+            Next::PutOff => {
+                flight.leased(LeaseEnd::PutOff);
+                self.shared.board.run_came_to_nothing(flight.run.id());
+                return false;
+            }
+            Next::Lost => {
+                tracing::warn!(
+                    run_id = flight.run.id().as_str(),
+                    "another one has the run by now: it is left to it"
+                );
+                self.shared.board.run_came_to_nothing(flight.run.id());
+                return false;
+            }
             Next::NotEnded(error) => {
                 tracing::error!(run_id = flight.run.id().as_str(), %error, "a run's end could not be written down");
                 flight.refuse(NotRun::Unavailable { error, ended: true });
@@ -261,6 +296,38 @@ impl Router {
         }
         self.follow(ctx, flight);
         true
+    }
+
+    /// Begins a run in the background.
+    fn spawn(&self, flight: &mut Flight, step: usize, input: Json) {
+        let now = self.shared.clock.now();
+        let id = RunId::new(format!("run_{}", Uuid::now_v7().simple()));
+        let Some((part, kept)) = flight.run.plan().part(step).zip(flight.kept.as_mut()) else {
+            let run_id = flight.run.id().as_str();
+            return tracing::error!(run_id, step, "a step in the background has nobody to be left to");
+        };
+        let correlation_id = flight.run.correlation_id().clone();
+        let plan = Arc::new(part);
+        let begin = Begin { id: id.clone(), correlation_id, plan, input, budget: None, wait: None };
+        let begun = Run::begin(begin, now);
+        let integration = begun.waits_for().cloned();
+        kept.begets(NewRun {
+            id: id.clone(),
+            client: flight.client.clone(),
+            operation: flight.run.plan().operation.clone(),
+            version: flight.run.plan().version,
+            correlation_id: flight.run.correlation_id().clone(),
+            trace: flight.context.trace,
+            priority: flight.priority,
+            created_at: now.wall,
+            claim: None,
+            configuration: kept.configuration,
+            input: begun.input().clone(),
+            progress: Progress::of(&begun),
+            part: Some(step),
+            queue: integration.map(|integration| Queue { integration, not_before: now.wall }),
+        });
+        flight.run.spawned(now, step, id);
     }
 
     fn not_sent(&self, flight: &mut Flight, step: usize, failure: Failure) {
@@ -274,6 +341,7 @@ impl Router {
         } else {
             self.shared.board.run_came_to_nothing(&outcome.id);
         }
+        flight.leased(LeaseEnd::Over);
         flight.answer(outcome, Standing::Over);
     }
 
@@ -371,7 +439,9 @@ impl Router {
             claim: keeping.claim,
             configuration: keeping.configuration,
             input: run.input().clone(),
-            progress: Progress { revision: 0, snapshot: run.snapshot(), intents: Vec::new() },
+            progress: Progress::of(run),
+            part: None,
+            queue: None,
         };
         Kept::begins(claim, keeping.stays)
     }
@@ -467,25 +537,53 @@ impl Handler<Dispatch> for Router {
 impl Handler<Resume> for Router {
     type Result = ();
 
-    fn handle(&mut self, Resume { run, plan, directory, permit }: Resume, ctx: &mut Self::Context) {
-        let NewRun { id, client, correlation_id, trace, priority, created_at, input, progress, .. } = *run;
+    fn handle(&mut self, Resume { run, plan, directory, permit, lease }: Resume, ctx: &mut Self::Context) {
+        let NewRun {
+            id,
+            client,
+            correlation_id,
+            trace,
+            priority,
+            created_at,
+            input,
+            progress,
+            configuration,
+            ..
+        } = *run;
+        let ticket = lease.as_ref().map_or_else(Ticket::default, |lease| lease.ticket);
+        let cancelled = lease.as_ref().is_some_and(|lease| lease.cancelled);
         let meters =
             self.meters.entry(plan.operation.clone()).or_insert_with(|| RunMeters::new(&plan.operation));
         meters.began();
         let clock = &self.shared.clock;
-        let Progress { revision, snapshot, intents } = progress;
+        let Progress { revision, snapshot, intents, .. } = progress;
         let sent =
             |intent: &Intent| Sent { step: intent.step, role: intent.role, ago: keeping::age(intent, clock) };
-        let sent = intents.iter().map(sent).collect();
-        let resumed =
-            Resumed { id: id.clone(), correlation_id, plan, input, began: created_at, snapshot, sent };
+        let sent = intents.iter().filter(|intent| intent.in_doubt).map(sent).collect();
+        let patient = lease.is_some();
+        let resumed = Resumed {
+            id: id.clone(),
+            correlation_id,
+            plan,
+            input,
+            began: created_at,
+            snapshot,
+            sent,
+            patient,
+        };
         let now = clock.now();
         match guard::caught(|| Run::resume(resumed, now)) {
             Ok(Some(run)) => {
                 let context = Arc::new(RunContext::of(&run, trace));
-                let kept = Some(Kept::resumed(revision, intents));
-                let flight = Flight::new(run, directory, context, priority, true, kept, None, client, permit);
-                self.drive(ctx, flight, |_, _| {});
+                let kept = Some(Kept::resumed(revision, intents, ticket, configuration));
+                let mut flight =
+                    Flight::new(run, directory, context, priority, true, kept, None, client, permit);
+                flight.lease = lease;
+                self.drive(ctx, flight, |flight, now| {
+                    if cancelled {
+                        flight.run.cancel(now);
+                    }
+                });
             }
             Ok(None) => {
                 meters.withdrawn();
@@ -527,7 +625,8 @@ impl Handler<StepNews> for Router {
 
     fn handle(&mut self, StepNews { run, call, news }: StepNews, ctx: &mut Self::Context) {
         if let Some(flight) = self.runs.remove(&run) {
-            self.drive(ctx, flight, |flight, now| flight.tell(now, call, news));
+            let jitter = self.jitter.next_unit();
+            self.drive(ctx, flight, |flight, now| flight.tell(now, call, news, jitter));
         }
     }
 }

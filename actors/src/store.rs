@@ -17,8 +17,8 @@ use bytes::Bytes;
 use causeway_core::endpoint::Materialised;
 use causeway_core::idempotency::Role;
 use causeway_core::json::Json;
-use causeway_core::name::{ClientName, CorrelationId, OperationName, RunId};
-use causeway_core::operation::{RunStatus, Snapshot};
+use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
+use causeway_core::operation::{Run, RunStatus, Snapshot};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 
@@ -71,6 +71,69 @@ pub struct NewRun {
     pub input: Json,
     /// How it stands, with the first intents.
     pub progress: Progress,
+    /// The step of the operation that it is alone about, of a run in the background.
+    pub part: Option<usize>,
+    /// Where it waits to be executed; `None` for one whose caller waits.
+    pub queue: Option<Queue>,
+}
+
+/// Where a run waits to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The integration whose turn it is.
+    pub integration: IntegrationName,
+    /// Not before then.
+    pub not_before: Wall,
+}
+
+/// What a run is executed under.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticket {
+    /// Grows with each lease: who holds an older one has lost the run. 0 for runs that are not queued.
+    pub fence: u32,
+    /// Tries so far that counted.
+    pub tries: u32,
+    /// When it was tried first.
+    pub first_try: Option<Wall>,
+}
+
+/// A run that is leased.
+#[derive(Clone, Debug)]
+pub struct Leased {
+    /// The run, as it stands.
+    pub run: NewRun,
+    /// What it is executed under.
+    pub ticket: Ticket,
+    /// Somebody wants it cancelled.
+    pub cancelled: bool,
+}
+
+/// A run that is put off.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// Which.
+    pub id: RunId,
+    /// What it was executed under; its tries are those that counted so far.
+    pub ticket: Ticket,
+    /// Where it waits, and until when.
+    pub queue: Queue,
+    /// How it stands.
+    pub progress: Progress,
+}
+
+/// What waits at an integration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueDepth {
+    /// The integration.
+    pub integration: IntegrationName,
+    /// Runs that could be executed now.
+    pub pending: u64,
+    /// Runs that wait for their time.
+    pub delayed: u64,
+    /// Runs that are executed.
+    pub leased: u64,
+    /// When the oldest of those that could be executed might have begun.
+    pub oldest: Option<Wall>,
 }
 
 /// How a run stands.
@@ -82,6 +145,15 @@ pub struct Progress {
     pub snapshot: Snapshot,
     /// The requests that may act and may have been sent.
     pub intents: Vec<Intent>,
+    /// The runs in the background that it has begun meanwhile; they are written down with it.
+    pub children: Vec<NewRun>,
+}
+
+impl Progress {
+    /// Of a run that has just begun.
+    pub fn of(run: &Run) -> Self {
+        Self { revision: 0, snapshot: run.snapshot(), intents: Vec::new(), children: Vec::new() }
+    }
 }
 
 /// A request that is about to be sent, or was.
@@ -95,6 +167,8 @@ pub struct Intent {
     pub at: Wall,
     /// The request, byte for byte.
     pub request: Materialised,
+    /// Whether it may have acted: so from when it is about to be sent until its end is known.
+    pub in_doubt: bool,
 }
 
 /// What became of a claim.
@@ -139,6 +213,10 @@ pub struct Ending {
     pub answer: StoredAnswer,
     /// What a person may have to go on from; `None` where nothing is left to be done.
     pub progress: Option<Progress>,
+    /// The runs in the background that it has begun at last.
+    pub children: Vec<NewRun>,
+    /// What it was executed under.
+    pub fence: u32,
 }
 
 /// A run, as lists and look-ups show it.
@@ -187,11 +265,11 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a run down, and with it its key, unless the key is taken.
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable>;
 
-    /// Writes down how a run stands, with the requests that it is about to send.
-    async fn record(&self, id: RunId, progress: Progress) -> Result<(), Unavailable>;
+    /// Writes down how a run stands, with the requests that it is about to send. `false`: somebody else has it.
+    async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable>;
 
-    /// Ends a run.
-    async fn finish_run(&self, ending: Ending) -> Result<(), Unavailable>;
+    /// Ends a run. `false`: somebody else has it.
+    async fn finish_run(&self, ending: Ending) -> Result<bool, Unavailable>;
 
     /// Takes back a run for which nothing was ever sent; its key is free again.
     async fn forget_run(&self, id: RunId) -> Result<(), Unavailable>;
@@ -202,7 +280,31 @@ pub trait Store: Send + Sync + 'static {
     /// Runs, newest first, at most `limit`.
     async fn runs(&self, filter: RunFilter, limit: usize) -> Result<Vec<RunRecord>, Unavailable>;
 
-    /// The runs that have not ended, oldest first: what a server that starts goes on with.
+    /// Leases queued runs of an integration that are due, at most `limit`: those of higher priority first, and of each
+    /// priority by turns of their clients.
+    async fn lease(
+        &self,
+        integration: IntegrationName,
+        until: Wall,
+        limit: usize,
+    ) -> Result<Vec<Leased>, Unavailable>;
+
+    /// Keeps leased runs until then; those that somebody else has.
+    async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable>;
+
+    /// Puts a leased run off. `false`: somebody else has it.
+    async fn park(&self, parked: Parked) -> Result<bool, Unavailable>;
+
+    /// Has a queued run cancelled when its turn comes, which is now. `false`: it is not waiting.
+    async fn cancel_run(&self, id: RunId) -> Result<bool, Unavailable>;
+
+    /// Takes back all leases that have run out by then.
+    async fn release(&self, by: Wall) -> Result<usize, Unavailable>;
+
+    /// What waits at the integrations.
+    async fn queues(&self) -> Result<Vec<QueueDepth>, Unavailable>;
+
+    /// The runs that have not ended and are not queued, oldest first: what a server that starts goes on with.
     async fn unfinished_runs(&self) -> Result<Vec<RunId>, Unavailable>;
 
     /// A run that has not ended; `None` if it has meanwhile.

@@ -39,6 +39,7 @@ struct Integration {
     limits: Vec<Limit>,
     parked_for_ms: Option<u64>,
     pool: Pool,
+    queue: Queue,
     actor: Actor,
     notices: Vec<Notice>,
     as_of: Wall,
@@ -98,6 +99,21 @@ struct Pool {
     queued: usize,
     /// Calls not yet answered: on the wire, waiting and backing off.
     calls: usize,
+}
+
+/// Runs that nobody waits for.
+#[derive(Serialize)]
+struct Queue {
+    /// Nothing is leased until it is resumed.
+    paused: bool,
+    /// They could be executed now.
+    pending: u64,
+    /// They wait for their time.
+    delayed: u64,
+    /// They are executed.
+    leased: u64,
+    slots: u32,
+    max_pending: u32,
 }
 
 #[derive(Serialize)]
@@ -197,6 +213,42 @@ pub(super) async fn reset(
     answer(&state, place)
 }
 
+/// Stops leasing queued runs; those that are executed go on.
+pub(super) async fn pause(
+    request: HttpRequest,
+    payload: Payload,
+    name: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    set_paused(&request, payload, &name, &state, true).await
+}
+
+/// Starts leasing again.
+pub(super) async fn resume(
+    request: HttpRequest,
+    payload: Payload,
+    name: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    set_paused(&request, payload, &name, &state, false).await
+}
+
+async fn set_paused(
+    request: &HttpRequest,
+    payload: Payload,
+    name: &str,
+    state: &State,
+    paused: bool,
+) -> Result<HttpResponse, Problem> {
+    let place = &*find(state, name)?;
+    let command: ResetCommand = command(request, payload).await?;
+    let reason = command.reason.map(reason).transpose()?;
+    let by = access::operator(request);
+    tracing::warn!(integration = place.name().as_str(), paused, reason, by, "leasing of queued runs is set");
+    state.queues().set_paused(place.name(), paused);
+    answer(state, place)
+}
+
 async fn command<T: for<'de> Deserialize<'de>>(
     request: &HttpRequest,
     payload: Payload,
@@ -274,6 +326,7 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
             queued: view.queued,
             calls: view.calls,
         },
+        queue: queue(state, place),
         actor: Actor {
             condition: match snapshot.condition {
                 Condition::Running => "running",
@@ -286,6 +339,15 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
         as_of: snapshot.at.wall,
         durable: false,
     })
+}
+
+fn queue(state: &State, place: &Place) -> Queue {
+    let (queues, spec) = (state.queues(), &place.plan().queue);
+    let depth = queues.depth(place.name());
+    let [pending, delayed, leased] =
+        depth.map_or([0; 3], |depth| [depth.pending, depth.delayed, depth.leased]);
+    let paused = queues.is_paused(place.name());
+    Queue { paused, pending, delayed, leased, slots: spec.slots, max_pending: spec.max_pending }
 }
 
 fn breaker(snapshot: &Snapshot, now: Now) -> Breaker {

@@ -15,20 +15,28 @@ use super::{context, problem};
 use problem::Problem;
 
 /// Says that an answer was given before.
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The answer to whoever asked for a run that is over.
-pub(crate) fn of(outcome: &Outcome) -> StoredAnswer {
+pub(crate) fn of(outcome: &Outcome, queued: bool) -> StoredAnswer {
     match outcome.status {
-        RunStatus::Succeeded | RunStatus::Partial => {
-            let body = serde_json::to_vec(outcome).unwrap_or_default();
-            StoredAnswer { status: StatusCode::OK.as_u16(), body: Bytes::from(body) }
-        }
-        RunStatus::Running | RunStatus::Failed | RunStatus::Unknown | RunStatus::Cancelled => {
+        _ if queued => outcome_of(outcome),
+        RunStatus::Succeeded | RunStatus::Partial => outcome_of(outcome),
+        RunStatus::Accepted
+        | RunStatus::Running
+        | RunStatus::Waiting
+        | RunStatus::Failed
+        | RunStatus::Unknown
+        | RunStatus::Cancelled => {
             let (status, body) = Problem::of_run(outcome.clone(), Standing::Over).written();
             StoredAnswer { status: status.as_u16(), body: Bytes::from(body) }
         }
     }
+}
+
+fn outcome_of(outcome: &Outcome) -> StoredAnswer {
+    let body = serde_json::to_vec(outcome).unwrap_or_default();
+    StoredAnswer { status: StatusCode::OK.as_u16(), body: Bytes::from(body) }
 }
 
 /// The part of an answer that tells what it is about.
@@ -37,6 +45,13 @@ struct About<'a> {
     correlation_id: Option<&'a str>,
     #[serde(borrow)]
     run: Option<&'a RawValue>,
+}
+
+/// Gives an answer for the first time.
+pub(super) fn first(answer: &StoredAnswer) -> HttpResponse {
+    let mut response = again(answer);
+    response.headers_mut().remove(REPLAYED);
+    response
 }
 
 /// Gives an answer once more.

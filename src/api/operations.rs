@@ -17,23 +17,22 @@ use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, RunId};
 use causeway_core::operation::{Outcome, Plan, RunStatus};
 use causeway_core::priority::Priority;
-use causeway_core::time::Mono;
+use causeway_core::time::{Mono, Wall};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::problem::{Code, Problem, printable};
-use super::{Live, State, access, answers, body, context, keys, runs};
+use super::{Live, State, access, answers, body, context, keys, queueing, runs};
 use crate::plans::Offer;
-use crate::settings::{InFlight, KeySettings};
+use crate::settings::{InFlight, KeySettings, Mode};
 
 const DEADLINE: HeaderName = HeaderName::from_static("x-deadline-ms");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const PRIORITY: HeaderName = HeaderName::from_static("x-priority");
 
 /// Headers that ask for what this version cannot promise; better no than a promise that is not kept.
-const NOT_YET: [(HeaderName, &str); 2] = [
-    (HeaderName::from_static("x-connection"), "an integration has only its own credentials"),
-    (HeaderName::from_static("x-not-before"), "operations are only run at once"),
-];
+const NOT_YET: [(HeaderName, &str); 1] =
+    [(HeaderName::from_static("x-connection"), "an integration has only its own credentials")];
+const NOT_BEFORE: HeaderName = HeaderName::from_static("x-not-before");
 
 /// How long a caller is told to wait when the server has no room or is stopping.
 pub(super) const COME_BACK: Duration = Duration::from_secs(1);
@@ -51,6 +50,9 @@ pub(super) async fn run(
     let correlated = |problem: Problem| problem.correlated(correlation_id.as_str());
     let (asked, client_place) = Asked::read(&request, payload, &name, &state).await.map_err(correlated)?;
     let arrived = state.clock().mono();
+    if asked.is_queued {
+        return queueing::run(&request, &state, &asked, &correlation_id, arrived).await.map_err(correlated);
+    }
     let mut client_place = Some(client_place);
     loop {
         let place = client_place.take().flatten();
@@ -86,7 +88,7 @@ fn told(
             let mut response = HttpResponse::Ok();
             response.content_type("application/json");
             response.insert_header((context::CORRELATION_ID, correlation_id.as_str()));
-            Ok(response.body(answers::of(&outcome).body))
+            Ok(response.body(answers::of(&outcome, false).body))
         }
         (Standing::Accepted, _) => Ok(runs::goes_on(&outcome)),
         (Standing::Over | Standing::Pending, _) => Err(Problem::of_run(outcome, standing)),
@@ -94,7 +96,7 @@ fn told(
 }
 
 /// What the store's failure means to a caller.
-fn unavailable(error: &Unavailable, ended: bool) -> Problem {
+pub(super) fn unavailable(error: &Unavailable, ended: bool) -> Problem {
     let detail = if ended {
         format!(
             "{error}; the run has ended, and its end is written down as soon as that can be done: ask again with the same \
@@ -138,14 +140,14 @@ async fn attached(
     }
 }
 
-fn in_flight(asked: &Asked, id: &RunId) -> Problem {
+pub(super) fn in_flight(asked: &Asked, id: &RunId) -> Problem {
     asked.count("conflict");
     let detail = format!("the run {id}, of the same key, is under way; ask again, or look it up");
     Problem::new(Code::RunInFlight, detail).retry_after(Some(COME_BACK))
 }
 
 /// The answer of a run that is under way, when it is over; `None` where it has come to nothing.
-async fn end_of(state: &State, id: &RunId) -> Result<Option<StoredAnswer>, Unavailable> {
+pub(super) async fn end_of(state: &State, id: &RunId) -> Result<Option<StoredAnswer>, Unavailable> {
     let [mut wait, longest] = LOOK_AGAIN;
     loop {
         let end = state.mesh().board().end_of_run(id.as_str(), Asker::Anybody);
@@ -165,18 +167,22 @@ async fn end_of(state: &State, id: &RunId) -> Result<Option<StoredAnswer>, Unava
 }
 
 /// What a caller asks for, read and checked.
-struct Asked {
-    plan: Arc<Plan>,
-    directory: Arc<Directory>,
-    configuration: ConfigurationId,
-    keys: KeySettings,
-    claim: Option<Claim>,
-    journal: bool,
-    input: Json,
-    budget: Option<Duration>,
-    wait: Option<Duration>,
-    priority: Option<Priority>,
-    client: Option<ClientName>,
+pub(super) struct Asked {
+    pub(super) plan: Arc<Plan>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) configuration: ConfigurationId,
+    pub(super) keys: KeySettings,
+    pub(super) claim: Option<Claim>,
+    pub(super) journal: bool,
+    pub(super) input: Json,
+    pub(super) budget: Option<Duration>,
+    pub(super) wait: Option<Duration>,
+    pub(super) priority: Option<Priority>,
+    pub(super) client: Option<ClientName>,
+    /// Nobody waits: it is executed by and by.
+    is_queued: bool,
+    /// Not before then.
+    pub(super) not_before: Option<Wall>,
 }
 
 impl Asked {
@@ -190,7 +196,7 @@ impl Asked {
             name.split_once('@').map_or((name, None), |(name, text)| (name, Some(text)));
         let (client, place) = access::admit(request, state, operation)?;
         let live = state.live();
-        let Offer { plan, input: schema, keys, journal, .. } = find(name, &live)?.clone();
+        let Offer { plan, input: schema, keys, journal, mode, .. } = find(name, &live)?.clone();
         let (directory, configuration) = (Arc::clone(live.directory()), live.configuration());
         let max_body = live.max_body();
         drop(live);
@@ -200,7 +206,13 @@ impl Asked {
             }
         }
         let key = keys::key(request, &plan.operation, keys)?;
-        let (budget, wait, priority) = (budget(request)?, patience(request)?, priority(request)?);
+        let (budget, preferred, priority) = (budget(request)?, preferred(request)?, priority(request)?);
+        let is_queued = mode == Mode::Async || preferred.respond_async;
+        let not_before = not_before(request)?;
+        if not_before.is_some() && !is_queued {
+            let detail = "`X-Not-Before` is for runs that nobody waits for: ask with `Prefer: respond-async`";
+            return Err(malformed(detail));
+        }
         let input = body::json(request, payload, max_body).await?;
         if let Some(schema) = schema {
             let violations = schema.violations(&input);
@@ -221,9 +233,11 @@ impl Asked {
             journal,
             input,
             budget,
-            wait,
+            wait: preferred.wait,
             priority,
             client,
+            is_queued,
+            not_before,
         };
         Ok((asked, place))
     }
@@ -233,7 +247,7 @@ impl Asked {
     fn keeping(&self) -> Option<Keeping> {
         let stays = if self.journal {
             Stays::Always
-        } else if self.plan.may_act() || self.claim.is_some() {
+        } else if self.plan.may_act() || self.plan.leaves_work() || self.claim.is_some() {
             Stays::IfSent
         } else if self.wait.is_some() {
             Stays::IfPromised
@@ -244,7 +258,7 @@ impl Asked {
     }
 
     /// Counts what became of the key, if there is one.
-    fn count(&self, result: &'static str) {
+    pub(super) fn count(&self, result: &'static str) {
         if self.claim.is_some() {
             keys::count(&self.plan.operation, result);
         }
@@ -317,28 +331,43 @@ fn find<'a>(name: &str, live: &'a Live) -> Result<&'a Offer, Problem> {
     })
 }
 
-/// How long the caller wants to wait, as RFC 7240 has it; preferences of other kinds are passed over.
-fn patience(request: &HttpRequest) -> Result<Option<Duration>, Problem> {
-    let mut wait = None;
+/// What the caller prefers, as RFC 7240 has it.
+#[derive(Default)]
+struct Preferred {
+    /// How long it wants to wait.
+    wait: Option<Duration>,
+    /// Not at all.
+    respond_async: bool,
+}
+
+/// Preferences of other kinds are passed over.
+fn preferred(request: &HttpRequest) -> Result<Preferred, Problem> {
+    let mut preferred = Preferred::default();
     for value in request.headers().get_all(PREFER) {
         let text = value.to_str().map_err(|_| malformed("`Prefer` is not text"))?;
         for preference in text.split(',').filter_map(|preference| preference.split(';').next()) {
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             match name.trim().to_ascii_lowercase().as_str() {
-                "respond-async" => {
-                    return Err(not_yet(&PREFER, "there is no queue yet that runs are left to"));
-                }
+                "respond-async" => preferred.respond_async = true,
                 "wait" => {
                     let seconds = value.trim().trim_matches('"').parse::<u32>();
                     let seconds =
                         seconds.map_err(|_| malformed("`Prefer: wait` is a whole number of seconds"))?;
-                    wait.get_or_insert(Duration::from_secs(seconds.into()));
+                    preferred.wait.get_or_insert(Duration::from_secs(seconds.into()));
                 }
                 _ => {}
             }
         }
     }
-    Ok(wait)
+    Ok(preferred)
+}
+
+fn not_before(request: &HttpRequest) -> Result<Option<Wall>, Problem> {
+    let Some(value) = request.headers().get(NOT_BEFORE) else { return Ok(None) };
+    let at: Option<jiff::Timestamp> = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let millis = at.map(|at| u64::try_from(at.as_millisecond()).unwrap_or(0));
+    let wrong = || malformed("`X-Not-Before` is a time such as 2026-11-24T09:30:00Z (RFC 3339)");
+    millis.map(|millis| Some(Wall::from_unix_millis(millis))).ok_or_else(wrong)
 }
 
 fn priority(request: &HttpRequest) -> Result<Option<Priority>, Problem> {

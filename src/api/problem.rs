@@ -279,12 +279,15 @@ impl Problem {
             _ if standing == Standing::Pending => Code::OutcomePending,
             RunStatus::Unknown => Code::OutcomeUnknown,
             RunStatus::Cancelled => Code::Cancelled,
-            RunStatus::Failed | RunStatus::Running | RunStatus::Succeeded | RunStatus::Partial => {
-                match failure {
-                    Some(failure) if failure.code == STORE_UNAVAILABLE => Code::StoreUnavailable,
-                    failure => Code::of(failure.map_or(ErrorClass::Internal, |failure| failure.class)),
-                }
-            }
+            RunStatus::Failed
+            | RunStatus::Accepted
+            | RunStatus::Running
+            | RunStatus::Waiting
+            | RunStatus::Succeeded
+            | RunStatus::Partial => match failure {
+                Some(failure) if failure.code == STORE_UNAVAILABLE => Code::StoreUnavailable,
+                failure => Code::of(failure.map_or(ErrorClass::Internal, |failure| failure.class)),
+            },
         };
         let mut problem = Self::new(code, detail(code, &outcome, failure));
         // To be told when to come back is to be asked to.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::problem::{Code, Problem, printable};
-use super::{State, access, answers, context, page};
+use super::{State, access, answers, context, operations, page};
 
 /// The longest wait, in seconds: proxies in between give up where nothing moves.
 const MAX_WAIT: u64 = 60;
@@ -63,7 +63,14 @@ pub(super) async fn show(
         return Ok(told(&outcome));
     }
     let record = stored(&state, &id, asker).await.map_err(correlated)?;
-    Ok(told_of(&record))
+    match wait.filter(|_| record.answer.is_none()) {
+        // It waits for its turn, or another server has it.
+        Some(wait) => {
+            let _ = tokio::time::timeout(wait, operations::end_of(&state, &record.id)).await;
+            Ok(told_of(&stored(&state, &id, asker).await.map_err(correlated)?))
+        }
+        None => Ok(told_of(&record)),
+    }
 }
 
 /// A run that is on disk and may be seen.
@@ -181,10 +188,16 @@ pub(super) async fn cancel(
         Some(outcome) if outcome.status.is_final() => Ok(told(&outcome)),
         Some(outcome) => Ok(goes_on(&outcome)),
         None => {
-            let record = stored(&state, &id, asker).await;
             let correlated =
                 |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
-            record.map(|record| told_of(&record)).map_err(correlated)
+            let record = stored(&state, &id, asker).await.map_err(correlated)?;
+            if record.answer.is_none() {
+                let cancelled = state.store().cancel_run(record.id.clone()).await;
+                cancelled.map_err(|error| correlated(unavailable(&error)))?;
+                state.queues().look_everywhere();
+                return Ok(goes_on_again(&record));
+            }
+            Ok(told_of(&record))
         }
     }
 }
@@ -210,4 +223,13 @@ pub(super) fn goes_on(outcome: &Outcome) -> HttpResponse {
     response.insert_header((context::CORRELATION_ID, outcome.correlation_id.as_str()));
     response.insert_header((LOCATION, format!("/v1/runs/{}", outcome.id)));
     response.json(Found { outcome, durable: true })
+}
+
+/// The same of a run that is known by its key: it was told before.
+pub(super) fn goes_on_again(record: &RunRecord) -> HttpResponse {
+    let mut response = HttpResponse::Accepted();
+    response.insert_header((context::CORRELATION_ID, record.correlation_id.as_str()));
+    response.insert_header((LOCATION, format!("/v1/runs/{}", record.id)));
+    response.insert_header((answers::REPLAYED, "true"));
+    response.json(answers::shown(record))
 }

@@ -20,8 +20,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{Shown, access};
 use crate::access::{Access, Lockout};
 use crate::plans::Versions;
+use crate::queue::Queues;
+use crate::recovery::Formers;
 use crate::reload::{ReloadError, Reloader, Report};
 use crate::settings::ServerSettings;
+
+/// How often a server that stops looks whether queued runs are still executed.
+const DRAIN_LOOK: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// What the handlers share.
 pub struct State {
@@ -32,6 +37,8 @@ pub struct State {
     sample: Option<f64>,
     metrics: Option<PrometheusHandle>,
     store: Arc<dyn Store>,
+    queues: Arc<Queues>,
+    formers: Formers,
     runs: Arc<Semaphore>,
     max_runs: u32,
     refusing: AtomicBool,
@@ -123,6 +130,7 @@ impl State {
         max_runs: u32,
         mesh: Mesh,
         store: Arc<dyn Store>,
+        queues: Arc<Queues>,
         clock: Clock,
         sample: Option<f64>,
         metrics: Option<PrometheusHandle>,
@@ -135,6 +143,8 @@ impl State {
             sample,
             metrics,
             store,
+            queues,
+            formers: Formers::default(),
             runs: Arc::new(Semaphore::new(max_runs as usize)),
             max_runs,
             refusing: AtomicBool::new(false),
@@ -186,6 +196,16 @@ impl State {
         &self.store
     }
 
+    /// What is queued.
+    pub fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    /// The configurations that runs have begun with.
+    pub(crate) const fn formers(&self) -> &Formers {
+        &self.formers
+    }
+
     /// A place among all runs, as soon as there is one.
     pub async fn run_permit_in_turn(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.runs).acquire_owned().await.ok()
@@ -224,6 +244,7 @@ impl State {
     /// From now on new runs are refused, and `/readyz` says so.
     pub fn refuse_new_runs(&self) {
         self.refusing.store(true, Ordering::Release);
+        self.queues.stop();
     }
 
     /// Whether new runs are refused.
@@ -235,5 +256,8 @@ impl State {
     pub async fn all_runs_ended(&self) {
         // The semaphore is never closed, so this only ever succeeds.
         let _ = self.runs.acquire_many(self.max_runs).await;
+        while self.queues.executing() > 0 {
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
     }
 }

@@ -11,7 +11,7 @@ use causeway_core::schema::Schema;
 
 use super::{compile, unusable};
 use crate::settings::{
-    Call, FallbackSettings, KeyMode, KeySettings, OperationSettings, SettingsError, SettingsErrors,
+    Call, FallbackSettings, KeyMode, KeySettings, Mode, OperationSettings, SettingsError, SettingsErrors,
     StepSettings, UndoSettings,
 };
 
@@ -37,6 +37,8 @@ pub struct Offer {
     pub keys: KeySettings,
     /// Whether runs that only read are kept too.
     pub journal: bool,
+    /// Whether callers wait.
+    pub mode: Mode,
 }
 
 impl Versions {
@@ -88,6 +90,7 @@ pub(super) fn offer(
         input: input?,
         keys: settings.idempotency,
         journal: settings.journal,
+        mode: settings.mode,
     })
 }
 
@@ -136,6 +139,7 @@ fn step(
         name: settings.name.clone(),
         after: settings.after.iter().copied().collect(),
         required: settings.required,
+        background: settings.background,
         input: input?,
         primary,
         alternates,

@@ -1,5 +1,6 @@
 //! `integrations/NAME.toml`: one external system.
 
+use causeway_actors::plan::QueueSpec;
 use causeway_core::breaker::BreakerSpec;
 use causeway_core::bulkhead::PoolSpec;
 use causeway_core::endpoint::Timeouts;
@@ -18,7 +19,7 @@ use super::limits::{self, LimitSettings};
 use super::reader::forms::{boolean, name, title};
 use super::reader::{Key, Table, Value};
 use super::tls::{self, TlsSettings};
-use super::{SettingsError, breaker, headers, pool, retry, timeouts};
+use super::{SettingsError, breaker, headers, pool, queue, retry, timeouts};
 
 /// The most endpoints of one integration.
 const MAX_ENDPOINTS: usize = 1000;
@@ -26,8 +27,8 @@ const MAX_ENDPOINTS: usize = 1000;
 const MANY_CALLS: f64 = 10.0;
 
 /// What the contract has and this version does not.
-const NOT_YET: [&str; 9] =
-    ["status_page", "tls", "queue", "sandbox", "health", "webhooks", "polls", "versions", "chaos"];
+const NOT_YET: [&str; 8] =
+    ["status_page", "tls", "sandbox", "health", "webhooks", "polls", "versions", "chaos"];
 
 /// One external system.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,8 @@ pub struct IntegrationSettings {
     pub breaker: BreakerSpec,
     /// `[pool]`.
     pub pool: PoolSpec,
+    /// `[queue]`.
+    pub queue: QueueSpec,
     /// `[[limits]]`, in the file's order; then those of the defaults.
     pub limits: Vec<LimitSettings>,
     /// `[endpoints.NAME]`, in the file's order.
@@ -98,6 +101,7 @@ pub(super) fn read(name: Option<IntegrationName>, table: &mut Table<'_>, default
     let retry = table.section("retry", |table| retry::read(table, &defaults.retry));
     let written = table.section("breaker", |table| breaker::read(table, &defaults.breaker));
     let pool = table.section("pool", |table| pool::read(table, &defaults.pool));
+    let queue = table.section("queue", queue::read);
 
     let entries = table.entries("endpoints", MAX_ENDPOINTS);
     let declared: Vec<String> = entries.iter().map(|(key, _)| key.text().to_owned()).collect();
@@ -135,6 +139,7 @@ pub(super) fn read(name: Option<IntegrationName>, table: &mut Table<'_>, default
         retry,
         breaker,
         pool,
+        queue,
         limits,
         endpoints: endpoints.into_iter().map(|(_, endpoint)| endpoint).collect(),
     });

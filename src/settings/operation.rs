@@ -32,18 +32,18 @@ const DEADLINE: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::
 /// The deadline of an operation that names none.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(8);
 
-/// What is said of keys whose promise takes a queue that survives a restart.
-const NEEDS_QUEUE: &str = "needs the durable queue, which this version does not have";
-
 const PRIORITIES: [(&str, Priority); 3] =
     [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
 
 /// Whether callers wait.
 const MODES: [(&str, Mode); 2] = [("sync", Mode::Sync), ("async", Mode::Async)];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+/// Whether callers wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// They do, for the outcome.
     Sync,
+    /// They are told where to look as soon as the run is on disk.
     Async,
 }
 
@@ -64,6 +64,8 @@ pub struct OperationSettings {
     pub deadline: Duration,
     /// Where the deadline stands; where it does not, the file's beginning.
     pub deadline_at: At,
+    /// Whether callers wait.
+    pub mode: Mode,
     /// How urgent a run is whose caller does not say.
     pub priority: Priority,
     /// What callers' keys mean.
@@ -106,7 +108,8 @@ pub(super) fn read(
     if steps.as_ref().is_some_and(Vec::is_empty) {
         table.wrong("steps", "an operation has a step; write [[steps]] with `name` and `call`");
     }
-    what_is_not_there_yet(table);
+    let mode = table.or("mode", Mode::Sync, choice(&MODES));
+
     let journal = table.or("journal", false, boolean);
     let idempotency = table.optional("idempotency", keys::read).unwrap_or_default();
     let idempotency_at = At(table.position_of("idempotency"));
@@ -130,6 +133,7 @@ pub(super) fn read(
         preview,
         deadline,
         deadline_at,
+        mode,
         priority,
         idempotency,
         idempotency_at,
@@ -138,13 +142,6 @@ pub(super) fn read(
         result,
         steps,
     })
-}
-
-/// Keys that say what is so anyway are taken; those that ask for more are told.
-fn what_is_not_there_yet(table: &mut Table<'_>) {
-    if table.or("mode", Mode::Sync, choice(&MODES)) == Mode::Async {
-        table.wrong("mode", &format!("\"async\" {NEEDS_QUEUE}; write \"sync\", or remove the key"));
-    }
 }
 
 fn steps(value: Value<'_>, catalogue: &Catalogue) -> Option<Vec<StepSettings>> {

@@ -430,9 +430,7 @@ fn what_is_wrong_with_steps_is_told_where_it_stands() {
                     "background = true\ncompletes = { webhook = \"a.b\" }\nfallback = { stale = \"0s\", value = nan }",
                 ),
                 &[
-                    "4:14: `steps[0].background`: it needs the durable queue, which this version does not have; remove \
-                     the key",
-                    "5:1: `steps[0].completes` needs the durable queue, which this version does not have; remove it",
+                    "5:1: `steps[0].completes` is not available in this version; remove it",
                     "6:22: `steps[0].fallback.stale`: 0s is out of range; write \"1s\" to \"30d\"",
                     "6:36: `steps[0].fallback.value`: `inf`, `nan` and numbers beyond 64 bits are not in JSON; write \
                      others",
@@ -982,8 +980,6 @@ fn what_is_wrong_with_an_operation_is_told() {
             (
                 &format!("mode = \"async\"\nversion = 0\ndeadline = \"0s\"\n{step}"),
                 &[
-                    "1:8: `mode`: \"async\" needs the durable queue, which this version does not have; write \
-                     \"sync\", or remove the key",
                     "2:11: `version`: 0 is out of range; write 1 to 1000000",
                     "3:12: `deadline`: 0s is out of range; write \"1ms\" to \"1h\"",
                 ],

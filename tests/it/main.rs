@@ -39,6 +39,7 @@ mod a_partial_outcome_is_told_truthfully;
 mod a_private_ca_and_pins_are_checked;
 mod a_probe_closes_a_breaker_without_traffic;
 mod a_provider_names_its_time_in_other_headers;
+mod a_queued_run_is_accepted_on_disk_and_executed_later;
 mod a_redirect_is_followed_on_the_same_host_only;
 mod a_reload_is_whole_or_not_at_all;
 mod a_reload_keeps_breakers_and_budgets;

@@ -34,7 +34,7 @@ use crate::failure::{ErrorClass, Failure, Reason};
 use crate::idempotency::Role;
 use crate::integration::CallEnd;
 use crate::json::Json;
-use crate::name::{CorrelationId, RunId};
+use crate::name::{CorrelationId, IntegrationName, RunId};
 use crate::stale::StaleKey;
 use crate::time::{Mono, Now};
 
@@ -87,6 +87,13 @@ pub enum Directive {
     Execute(Order),
     /// Ask the open call of this step to stop, if it may.
     Cancel(usize),
+    /// Leave a step to a run of its own, and say which with [`Run::spawned`].
+    Spawn {
+        /// The step.
+        step: usize,
+        /// The input of its run.
+        input: Json,
+    },
     /// Keep the result of a call that only reads.
     Keep {
         /// What determines it.
@@ -222,7 +229,7 @@ impl Run {
                     self.looked(now, step, end);
                 }
             }
-            Some(Open::Recalling(_) | Open::Settling) | None => return,
+            Some(Open::Recalling(_) | Open::Settling | Open::Leaving) | None => return,
         }
         self.settle(now);
     }
@@ -235,6 +242,42 @@ impl Run {
             state.open = Some(Open::Overdue);
             state.attempts_out = attempts;
             self.settle(now);
+        }
+    }
+
+    /// A step has been left to this run.
+    pub fn spawned(&mut self, now: Now, step: usize, child: RunId) {
+        if let Some(state) = self.steps.get_mut(step).filter(|state| state.open == Some(Open::Leaving)) {
+            state.open = None;
+            state.child = Some(child);
+            state.end(now.mono, StepStatus::Accepted, None);
+            self.settle(now);
+        }
+    }
+
+    /// The integration that its first open call is to; `None` where none is open.
+    pub fn waits_for(&self) -> Option<&IntegrationName> {
+        (0..self.steps.len()).find_map(|step| self.target(step)).map(|call| &call.integration)
+    }
+
+    /// The open call of a step has ended, and is made again later: in another life of the run.
+    pub fn call_is_put_off(&mut self, step: usize, tries: Tries) {
+        if let Some(state) = self.steps.get_mut(step) {
+            state.attempts = state.attempts.saturating_add(tries.made);
+            state.sent |= tries.sent;
+        }
+    }
+
+    /// Whether the open call of a step may be made again later: it serves the step or takes it back, and nobody else
+    /// could be asked instead.
+    pub fn may_put_off(&self, step: usize) -> bool {
+        let Some(state) = self.steps.get(step) else { return false };
+        let plan = self.plan.steps.get(step);
+        let another = plan.is_some_and(|plan| plan.provider(state.provider + 1).is_some());
+        match state.open {
+            Some(Open::Serving | Open::Overdue) => self.stop.is_none() && !another,
+            Some(Open::Undoing) => true,
+            Some(Open::Recalling(_) | Open::Looking | Open::Settling | Open::Leaving) | None => false,
         }
     }
 
@@ -302,7 +345,7 @@ impl Run {
             Open::Serving | Open::Overdue => Some(&provider.call),
             Open::Undoing => provider.undo.as_ref().map(|undo| &undo.call),
             Open::Looking => provider.call.verify.as_ref().map(|verify| &verify.call),
-            Open::Recalling(_) | Open::Settling => None,
+            Open::Recalling(_) | Open::Settling | Open::Leaving => None,
         }
     }
 

@@ -5,19 +5,23 @@ use std::sync::Arc;
 use actix::dev::SendError;
 use causeway_core::classify::Safety;
 use causeway_core::failure::{ErrorClass, Failure};
+use causeway_core::idempotency::Role;
 use causeway_core::integration::{CallEnd, CallId};
+use causeway_core::json::Json;
 use causeway_core::name::ClientName;
 use causeway_core::operation::{CallPlan, Outcome, Run, Tries};
 use causeway_core::priority::Priority;
+use causeway_core::retry::queued::{self, QueuedAsk, QueuedDecision};
 use causeway_core::time::{Mono, Now};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::keeping::Kept;
-use super::messages::{Answer, News, NotRun, Reply, RunPermit, Standing};
+use super::messages::{Answer, Lease, LeaseEnd, News, NotRun, Reply, RunPermit, Standing};
 use crate::directory::{Directory, Place};
 use crate::integration::{Cancel, StepEnd};
 use crate::plan::RunContext;
+use crate::store::Queue;
 
 /// A run in flight.
 pub(super) struct Flight {
@@ -34,6 +38,12 @@ pub(super) struct Flight {
     pub(super) recorded: bool,
     /// What it writes down; `None` for one that is answered and forgotten.
     pub(super) kept: Option<Kept>,
+    /// The calls that are made again later, and how they ended.
+    pub(super) put_off: Vec<(usize, CallEnd<Json>, Tries)>,
+    /// Where the run waits for that.
+    pub(super) queue: Option<Queue>,
+    /// Tells whoever leased it that it is over or put off, by being dropped.
+    pub(super) lease: Option<Lease>,
     reply: Option<oneshot::Sender<Reply>>,
     /// Who asked for it.
     pub(super) client: Option<ClientName>,
@@ -44,6 +54,7 @@ pub(super) struct Flight {
 pub(super) struct OpenCall {
     pub(super) id: CallId,
     pub(super) step: usize,
+    pub(super) role: Role,
     pub(super) place: Arc<Place>,
 }
 
@@ -71,20 +82,34 @@ impl Flight {
             is_kept,
             recorded,
             kept,
+            put_off: Vec::new(),
+            queue: None,
+            lease: None,
             reply,
             client,
             _permit: permit,
         }
     }
 
+    /// Tells whoever leased the run what came of that.
+    pub(super) fn leased(&mut self, end: LeaseEnd) {
+        if let Some(lease) = self.lease.take() {
+            // A worker that is gone has no slots to be freed.
+            let _ = lease.done.send(end);
+        }
+    }
+
     /// Tells the run what has become of a call.
-    pub(super) fn tell(&mut self, now: Now, call: CallId, news: News) {
+    pub(super) fn tell(&mut self, now: Now, call: CallId, news: News, jitter: f64) {
         let Some(place) = self.calls.iter().position(|open| open.id == call) else { return };
         let Some(step) = self.calls.get(place).map(|open| open.step) else { return };
         match news {
             News::Overdue(attempts) => self.run.call_is_overdue(now, step, attempts),
             News::Ended(StepEnd { end, tries }) => {
-                self.calls.swap_remove(place);
+                let open = self.calls.swap_remove(place);
+                if self.puts_off(now, &open, &end, tries, jitter) {
+                    return self.put_off.push((step, end, tries));
+                }
                 let acted = self.run.target(step).is_some_and(|call| call.safety() == Safety::Mutating);
                 self.run.call_ended(now, step, end, tries);
                 if acted && let Some(kept) = &mut self.kept {
@@ -100,6 +125,68 @@ impl Flight {
                 let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
                 self.run.call_ended(now, step, end, Tries { made: 0, sent: doubt });
             }
+        }
+    }
+
+    /// Whether a call of a queued run is made again later, and when.
+    fn puts_off(
+        &mut self,
+        now: Now,
+        open: &OpenCall,
+        end: &CallEnd<Json>,
+        tries: Tries,
+        jitter: f64,
+    ) -> bool {
+        let OpenCall { step, role, place, .. } = open;
+        let Some(kept) = self.kept.as_mut().filter(|kept| kept.ticket.fence > 0) else { return false };
+        let (failure, doubt) = match end {
+            CallEnd::Failed(failure) => (failure, false),
+            CallEnd::Unknown(failure) => (failure, true),
+            CallEnd::Succeeded(_) | CallEnd::Cancelled => return false,
+        };
+        let Some(target) = self.run.target(*step).filter(|_| self.run.may_put_off(*step)) else {
+            return false;
+        };
+        // Where the provider can be asked, it is.
+        if doubt && target.verify.is_some() {
+            return false;
+        }
+        let Some(endpoint) = place.plan().endpoints.get(target.endpoint_index) else { return false };
+        let sent_ago = kept.intent(*step, *role).map(|intent| now.wall.since(intent.at));
+        let asked = QueuedAsk {
+            tries: kept.ticket.tries,
+            class: if doubt { ErrorClass::Ambiguous } else { failure.class },
+            retry_after: failure.retry_after,
+            age: kept.ticket.first_try.map(|first| now.wall.since(first)),
+            may_resend: target.resend.allows(sent_ago),
+            trial: false,
+        };
+        let QueuedDecision::Park { wait, tries: counted } = queued::decide(&endpoint.retry, &asked, jitter)
+        else {
+            return false;
+        };
+        kept.ticket.tries = counted;
+        if tries.made > 0 {
+            kept.ticket.first_try.get_or_insert(now.wall);
+        }
+        if !doubt {
+            kept.is_settled(*step, *role);
+        }
+        let queue = Queue { integration: target.integration.clone(), not_before: now.wall + wait };
+        if self.queue.as_ref().is_none_or(|other| other.not_before < queue.not_before) {
+            self.queue = Some(queue);
+        }
+        true
+    }
+
+    /// Has the run waited for later, once all that is out has come home.
+    pub(super) fn waits(&mut self) {
+        let Some(kept) = self.kept.as_mut().filter(|kept| kept.is_idle()) else { return };
+        if self.calls.is_empty() && !self.put_off.is_empty() && kept.put_off.is_none() {
+            for (step, _, tries) in self.put_off.drain(..) {
+                self.run.call_is_put_off(step, tries);
+            }
+            kept.put_off = self.queue.take();
         }
     }
 

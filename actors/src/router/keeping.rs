@@ -18,7 +18,7 @@ use causeway_core::endpoint::Materialised;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
-use causeway_core::name::RunId;
+use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot};
 use causeway_core::time::{Mono, Now};
 use tokio::sync::OwnedSemaphorePermit;
@@ -29,7 +29,10 @@ use crate::attempt;
 use crate::clock::Clock;
 use crate::directory::Place;
 use crate::plan::{IntegrationPlan, StepCall};
-use crate::store::{Claimed, Ending, Intent, Known, NewRun, Progress, Store, StoredAnswer, Unavailable};
+use crate::store::{
+    Claimed, ConfigurationId, Ending, Intent, Known, NewRun, Parked, Progress, Queue, Store, StoredAnswer,
+    Ticket, Unavailable,
+};
 
 /// How long a run waits before it tries again to write its end down.
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
@@ -39,8 +42,11 @@ const WRITE_AGAIN: Duration = Duration::from_millis(500);
 pub struct Keeper {
     /// Keeps them.
     pub store: Arc<dyn Store>,
-    /// Makes what a caller is told of a run that is over: the same bytes each time it asks.
-    pub render: fn(&Outcome) -> StoredAnswer,
+    /// Makes what a caller is told of a run that is over: the same bytes each time it asks. Of a queued run, whose caller was
+    /// told where to look, that is the outcome, whatever it is.
+    pub render: fn(&Outcome, bool) -> StoredAnswer,
+    /// Told of a run that waits at an integration now.
+    pub queued: Arc<dyn Fn(&IntegrationName) + Send + Sync>,
 }
 
 /// What a run has written down, and has still to write.
@@ -64,6 +70,16 @@ pub(super) struct Kept {
     again_at: Option<Mono>,
     /// What its caller is told as soon as it is claimed.
     told_when_claimed: Option<(Outcome, Standing)>,
+    /// Runs in the background that are not written down yet.
+    children: Vec<NewRun>,
+    /// Where the runs in the background wait that have been written down.
+    pub(super) queued: Vec<IntegrationName>,
+    /// What it is executed under.
+    pub(super) ticket: Ticket,
+    /// The configuration that it goes by.
+    pub(super) configuration: ConfigurationId,
+    /// Where and until when it is put off, until that is written down.
+    pub(super) put_off: Option<Queue>,
 }
 
 /// A call that waits until it may be sent.
@@ -93,6 +109,7 @@ impl Held {
 pub(super) struct Write {
     what: What,
     now: Now,
+    fence: u32,
     /// The requests that are still to be made ready, by their calls.
     calls: Vec<(CallId, StepCall, Arc<IntegrationPlan>)>,
 }
@@ -101,6 +118,7 @@ enum What {
     Claim(Box<NewRun>),
     Record(Progress),
     Finish(Box<Ending>),
+    Park(Box<Parked>),
     Forget,
 }
 
@@ -113,12 +131,17 @@ pub(super) struct Written {
     /// The requests that were made ready for it; one that cannot be written is `None`.
     requests: Vec<(CallId, Option<Materialised>)>,
     intents: Vec<Intent>,
+    /// How many runs in the background went with it.
+    children: usize,
 }
 
 enum Done {
     Claimed(Claimed),
     Recorded,
     Ended,
+    PutOff,
+    /// Somebody else has it.
+    Lost,
 }
 
 /// What a router does next for a run whose write is done.
@@ -135,16 +158,30 @@ pub(super) enum Next {
     Ended(Box<Outcome>),
     /// The end is not on disk yet.
     NotEnded(Unavailable),
+    /// It is put off.
+    PutOff,
+    /// Somebody else has the run.
+    Lost,
 }
 
 impl Kept {
     /// Of a run that begins.
     pub(super) fn begins(claim: NewRun, stays: Stays) -> Self {
-        Self { claim: Some(Box::new(claim)), stays, ..Self::resumed(0, Vec::new()) }
+        let configuration = claim.configuration;
+        Self {
+            claim: Some(Box::new(claim)),
+            stays,
+            ..Self::resumed(0, Vec::new(), Ticket::default(), configuration)
+        }
     }
 
     /// Of a run that goes on.
-    pub(super) const fn resumed(revision: u32, intents: Vec<Intent>) -> Self {
+    pub(super) const fn resumed(
+        revision: u32,
+        intents: Vec<Intent>,
+        ticket: Ticket,
+        configuration: ConfigurationId,
+    ) -> Self {
         Self {
             claim: None,
             held: Vec::new(),
@@ -156,6 +193,11 @@ impl Kept {
             ending: None,
             again_at: None,
             told_when_claimed: None,
+            children: Vec::new(),
+            queued: Vec::new(),
+            ticket,
+            configuration,
+            put_off: None,
         }
     }
 
@@ -166,7 +208,7 @@ impl Kept {
 
     /// Whether it has nothing to write any more.
     pub(super) const fn is_done(&self) -> bool {
-        self.ending.is_none() && !self.writing
+        self.ending.is_none() && self.put_off.is_none() && !self.writing
     }
 
     /// When it wants to be told the time. `deadline` is the run's.
@@ -177,8 +219,8 @@ impl Kept {
 
     /// Takes over a call that is to be sent. `None`: it may go at once.
     pub(super) fn hold(&mut self, held: Held) -> Option<Held> {
-        let is_intended =
-            held.safety == Safety::Safe || self.intent(held.call.index, held.call.role).is_some();
+        let intent = self.intent(held.call.index, held.call.role);
+        let is_intended = held.safety == Safety::Safe || intent.is_some_and(|intent| intent.in_doubt);
         if self.is_claimed() && is_intended {
             return Some(self.with_its_request(held));
         }
@@ -191,6 +233,24 @@ impl Kept {
         let before = self.held.len();
         self.held.retain(|held| held.call.index != step);
         before > self.held.len()
+    }
+
+    /// A run in the background has begun.
+    pub(super) fn begets(&mut self, child: NewRun) {
+        self.children.push(child);
+        self.unsaved = true;
+    }
+
+    /// The request of a call has certainly not acted.
+    pub(super) fn is_settled(&mut self, step: usize, role: Role) {
+        for intent in self.intents.iter_mut().filter(|intent| intent.step == step && intent.role == role) {
+            intent.in_doubt = false;
+        }
+    }
+
+    /// Whether nothing of it waits to be sent or written.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.held.is_empty() && !self.writing && self.is_claimed()
     }
 
     /// Something has come about that should be on disk soon.
@@ -219,7 +279,8 @@ impl Kept {
 
     /// The end of a run for which nothing was written: it came to nothing before anything was sent.
     pub(super) fn came_to_nothing(&mut self) -> Option<Outcome> {
-        let nothing = !self.is_claimed() && !self.writing && self.told_when_claimed.is_none();
+        let idle = !self.is_claimed() && !self.writing && self.children.is_empty();
+        let nothing = idle && self.told_when_claimed.is_none();
         if nothing { self.ending.take().map(|outcome| *outcome) } else { None }
     }
 
@@ -228,7 +289,7 @@ impl Kept {
         &mut self,
         run: &Run,
         now: Now,
-        render: fn(&Outcome) -> StoredAnswer,
+        render: fn(&Outcome, bool) -> StoredAnswer,
     ) -> Option<Write> {
         if self.writing || self.again_at.is_some_and(|at| at > now.mono) {
             return None;
@@ -244,14 +305,19 @@ impl Kept {
             } else {
                 What::Forget
             }
-        } else if self.unsaved || !calls.is_empty() {
+        } else if let Some(queue) = &self.put_off {
+            let (queue, ticket) = (queue.clone(), self.ticket);
+            self.revision += 1;
+            let progress = self.progress(run.snapshot());
+            What::Park(Box::new(Parked { id: run.id().clone(), ticket, queue, progress }))
+        } else if self.unsaved || self.held.iter().any(|held| held.leaving) {
             self.revision += 1;
             What::Record(self.progress(run.snapshot()))
         } else {
             return None;
         };
         (self.writing, self.unsaved) = (true, false);
-        Some(Write { what, now, calls })
+        Some(Write { what, now, calls, fence: self.ticket.fence })
     }
 
     /// Whether a run that has ended so is kept: what may have been done, what was promised, and what was asked to be.
@@ -266,34 +332,61 @@ impl Kept {
 
     /// The calls that go with the next write.
     fn leaving(&mut self) -> Vec<(CallId, StepCall, Arc<IntegrationPlan>)> {
+        // Those that were written down before are about to be sent once more.
+        for held in self.held.iter_mut().filter(|held| held.safety == Safety::Mutating) {
+            let known = |it: &&mut Intent| it.step == held.call.index && it.role == held.call.role;
+            if let Some(intent) = self.intents.iter_mut().find(known) {
+                intent.in_doubt = true;
+                held.call.request = Some(intent.request.clone());
+            }
+        }
         let leave = |held: &mut Held| {
             held.leaving = true;
-            (held.safety == Safety::Mutating)
+            (held.safety == Safety::Mutating && held.call.request.is_none())
                 .then(|| (held.id, held.call.clone(), Arc::clone(held.place.plan())))
         };
         self.held.iter_mut().filter_map(leave).collect()
     }
 
     fn progress(&self, snapshot: Snapshot) -> Progress {
-        Progress { revision: self.revision, snapshot, intents: self.intents.clone() }
+        let (intents, children) = (self.intents.clone(), self.children.clone());
+        Progress { revision: self.revision, snapshot, intents, children }
     }
 
-    fn ending(&self, run: &Run, outcome: &Outcome, now: Now, render: fn(&Outcome) -> StoredAnswer) -> Ending {
-        let unsettled = outcome.status == RunStatus::Unknown;
+    fn ending(
+        &self,
+        run: &Run,
+        outcome: &Outcome,
+        now: Now,
+        render: fn(&Outcome, bool) -> StoredAnswer,
+    ) -> Ending {
+        // What a person may take up again.
+        let unsettled = outcome.status == RunStatus::Unknown
+            || (outcome.status == RunStatus::Failed && self.ticket.fence > 0);
         Ending {
             id: outcome.id.clone(),
             status: outcome.status,
             at: outcome.finished_at.unwrap_or(now.wall),
-            answer: render(outcome),
-            progress: unsettled
-                .then(|| Progress { revision: self.revision + 1, ..self.progress(run.snapshot()) }),
+            answer: render(outcome, self.ticket.fence > 0),
+            progress: unsettled.then(|| Progress {
+                revision: self.revision + 1,
+                children: Vec::new(),
+                ..self.progress(run.snapshot())
+            }),
+            children: self.children.clone(),
+            fence: self.ticket.fence,
         }
     }
 
     /// Takes what became of a write.
     pub(super) fn written(&mut self, now: Mono, written: Written) -> Next {
-        let Written { result, requests, intents, .. } = written;
+        let Written { result, requests, intents, children, .. } = written;
         self.writing = false;
+        if matches!(result, Ok(Done::Claimed(Claimed::New) | Done::Recorded | Done::Ended | Done::PutOff)) {
+            let begun = self.children.drain(..children.min(self.children.len()));
+            let queued = begun.filter_map(|child| child.queue).map(|queue| queue.integration);
+            self.queued.extend(queued);
+        }
         let (left, stay) = std::mem::take(&mut self.held).into_iter().partition(|held| held.leaving);
         self.held = stay;
         match result {
@@ -303,11 +396,17 @@ impl Kept {
                 self.goes(left, requests, intents)
             }
             Ok(Done::Recorded) => self.goes(left, requests, intents),
+            Ok(Done::PutOff) => Next::PutOff,
+            Ok(Done::Lost) => Next::Lost,
             Ok(Done::Ended) => match self.ending.take() {
                 Some(outcome) => Next::Ended(outcome),
                 None => Next::Send(Vec::new()),
             },
             Err(error) if !self.is_claimed() => Next::NotBegun(error),
+            Err(_) if self.put_off.is_some() => {
+                self.again_at = Some(now + WRITE_AGAIN);
+                Next::Send(Vec::new())
+            }
             Err(error) if self.ending.is_some() => {
                 self.again_at = Some(now + WRITE_AGAIN);
                 Next::NotEnded(error)
@@ -326,15 +425,16 @@ impl Kept {
         Next::Send(
             left.into_iter()
                 .map(|mut held| {
-                    let place = requests.iter().position(|(id, _)| *id == held.id);
-                    held.call.request = place.and_then(|place| requests.swap_remove(place).1);
+                    if let Some(place) = requests.iter().position(|(id, _)| *id == held.id) {
+                        held.call.request = requests.swap_remove(place).1;
+                    }
                     held
                 })
                 .collect(),
         )
     }
 
-    fn intent(&self, step: usize, role: Role) -> Option<&Intent> {
+    pub(super) fn intent(&self, step: usize, role: Role) -> Option<&Intent> {
         self.intents.iter().find(|intent| intent.step == step && intent.role == role)
     }
 
@@ -357,29 +457,46 @@ pub const STORE_UNAVAILABLE: &str = "store_unavailable";
 impl Write {
     /// Makes the requests ready, writes, and tells the router.
     pub(super) async fn run(self, store: Arc<dyn Store>, router: Addr<Router>, run: RunId) {
-        let Self { mut what, now, calls } = self;
+        let Self { mut what, now, calls, fence } = self;
+        let children = match &what {
+            What::Claim(run) => run.progress.children.len(),
+            What::Record(progress) => progress.children.len(),
+            What::Park(parked) => parked.progress.children.len(),
+            What::Finish(ending) => ending.children.len(),
+            What::Forget => 0,
+        };
         let mut requests = Vec::with_capacity(calls.len());
         let mut intents = Vec::with_capacity(calls.len());
         for (id, call, plan) in calls {
             let (step, role) = (call.index, call.role);
             let request = attempt::materialise(plan, call).await.ok();
             if let Some(request) = &request {
-                intents.push(Intent { step, role, at: now.wall, request: request.clone() });
+                intents.push(Intent { step, role, at: now.wall, request: request.clone(), in_doubt: true });
             }
             requests.push((id, request));
         }
         match &mut what {
             What::Claim(run) => run.progress.intents.extend(intents.iter().cloned()),
             What::Record(progress) => progress.intents.extend(intents.iter().cloned()),
-            What::Finish(_) | What::Forget => {}
+            What::Finish(_) | What::Park(_) | What::Forget => {}
         }
         let result = match what {
             What::Claim(run) => store.claim_run(*run).await.map(Done::Claimed),
-            What::Record(progress) => store.record(run.clone(), progress).await.map(|()| Done::Recorded),
-            What::Finish(ending) => store.finish_run(*ending).await.map(|()| Done::Ended),
+            What::Record(progress) => {
+                let written = store.record(run.clone(), fence, progress).await;
+                written.map(|ours| if ours { Done::Recorded } else { Done::Lost })
+            }
+            What::Finish(ending) => {
+                let written = store.finish_run(*ending).await;
+                written.map(|ours| if ours { Done::Ended } else { Done::Lost })
+            }
+            What::Park(parked) => {
+                let written = store.park(*parked).await;
+                written.map(|ours| if ours { Done::PutOff } else { Done::Lost })
+            }
             What::Forget => store.forget_run(run.clone()).await.map(|()| Done::Ended),
         };
-        let written = Written { run, result, requests, intents };
+        let written = Written { run, result, requests, intents, children };
         if router.try_send(written).is_err() {
             tracing::error!("could not tell a router what became of a write");
         }

@@ -1,6 +1,7 @@
 //! What a router is told, and what it answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Message;
@@ -9,12 +10,13 @@ use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, RunId};
 use causeway_core::operation::{Outcome, Plan};
 use causeway_core::priority::Priority;
+use causeway_core::time::Mono;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::directory::Directory;
 use crate::integration::StepEnd;
 use crate::plan::TraceContext;
-use crate::store::{Claim, ConfigurationId, Known, NewRun, Unavailable};
+use crate::store::{Claim, ConfigurationId, Known, NewRun, Ticket, Unavailable};
 
 /// Runs an operation.
 #[derive(Message)]
@@ -83,6 +85,39 @@ pub struct Resume {
     pub directory: Arc<Directory>,
     /// The place that it takes up, until it is over.
     pub permit: RunPermit,
+    /// What it is executed under, of a queued run.
+    pub lease: Option<Lease>,
+}
+
+/// What a queued run is executed under.
+#[derive(Debug)]
+pub struct Lease {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// Somebody wants it cancelled.
+    pub cancelled: bool,
+    /// Until when it is leased; whoever keeps it moves that on.
+    pub until: Arc<AtomicU64>,
+    /// Told when the run is over or put off; dropped when it is lost.
+    pub done: oneshot::Sender<LeaseEnd>,
+}
+
+/// What a lease came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseEnd {
+    /// The run is over.
+    Over,
+    /// It waits for another lease.
+    PutOff,
+    /// Somebody else has it.
+    Lost,
+}
+
+impl Lease {
+    /// Whether it holds at this time, in milliseconds since the clock's origin.
+    pub fn holds(&self, now: Mono) -> bool {
+        u128::from(self.until.load(Ordering::Acquire)) > now.since_origin().as_millis()
+    }
 }
 
 /// What a caller is answered.
@@ -107,14 +142,19 @@ pub enum NotRun {
 /// The places that a run takes up, until it is over.
 #[derive(Debug)]
 pub struct RunPermit {
-    _of_server: OwnedSemaphorePermit,
+    _of_server: Option<OwnedSemaphorePermit>,
     _of_client: Option<OwnedSemaphorePermit>,
 }
 
 impl RunPermit {
     /// A place among all runs, and one among its client's, where these are bounded.
     pub const fn new(of_server: OwnedSemaphorePermit, of_client: Option<OwnedSemaphorePermit>) -> Self {
-        Self { _of_server: of_server, _of_client: of_client }
+        Self { _of_server: Some(of_server), _of_client: of_client }
+    }
+
+    /// None: a queued run takes up a slot of its integration instead.
+    pub const fn of_queue() -> Self {
+        Self { _of_server: None, _of_client: None }
     }
 }
 

@@ -81,7 +81,9 @@ pub(crate) fn judge(to: To, seen: &[Seen], outcome: &Outcome, left: bool, lost: 
     }
     assert_eq!(outcome.steps[0].attempts as usize, seen.len(), "every attempt is told: {}", told());
     match outcome.status {
-        RunStatus::Running | RunStatus::Partial => panic!("it ends, and is of one step: {}", told()),
+        RunStatus::Accepted | RunStatus::Running | RunStatus::Waiting | RunStatus::Partial => {
+            panic!("it ends, and is of one step: {}", told())
+        }
         RunStatus::Succeeded => assert_eq!(effect, Effect::Done, "{}", told()),
         RunStatus::Unknown => assert_eq!(effect, Effect::InDoubt, "{}", told()),
         RunStatus::Failed => assert_eq!(effect, Effect::NotDone, "{}", told()),

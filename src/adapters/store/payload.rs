@@ -30,6 +30,13 @@ struct WrittenIntent {
     path: String,
     headers: Vec<(String, Bytes)>,
     body: Bytes,
+    /// Missing: a version that did not know wrote it down before it was sent.
+    #[serde(default = "yes")]
+    in_doubt: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// Writes how a run stands.
@@ -48,11 +55,11 @@ pub(super) fn progress(bytes: &[u8]) -> Result<Progress, Unreadable> {
     let WrittenProgress { revision, snapshot, intents } =
         rmp_serde::from_slice(bytes).map_err(|error| Unreadable(error.to_string()))?;
     let intents = intents.into_iter().map(intent).collect::<Result<_, _>>()?;
-    Ok(Progress { revision, snapshot, intents })
+    Ok(Progress { revision, snapshot, intents, children: Vec::new() })
 }
 
 fn of_intent(intent: &Intent) -> WrittenIntent {
-    let Intent { step, role, at, request } = intent;
+    let Intent { step, role, at, request, in_doubt } = intent;
     let header = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
     };
@@ -64,11 +71,12 @@ fn of_intent(intent: &Intent) -> WrittenIntent {
         path: request.path_and_query.clone(),
         headers: request.headers.iter().map(header).collect(),
         body: request.body.clone(),
+        in_doubt: *in_doubt,
     }
 }
 
 fn intent(written: WrittenIntent) -> Result<Intent, Unreadable> {
-    let WrittenIntent { step, role, at, method, path, headers, body } = written;
+    let WrittenIntent { step, role, at, method, path, headers, body, in_doubt } = written;
     let unreadable = |what: &dyn std::fmt::Display| Unreadable(what.to_string());
     let method = Method::from_bytes(method.as_bytes()).map_err(|error| unreadable(&error))?;
     let mut map = HeaderMap::with_capacity(headers.len());
@@ -78,5 +86,5 @@ fn intent(written: WrittenIntent) -> Result<Intent, Unreadable> {
         map.append(name, value);
     }
     let request = Materialised { method, path_and_query: path, headers: map, body };
-    Ok(Intent { step, role, at: Wall::from_unix_millis(at), request })
+    Ok(Intent { step, role, at: Wall::from_unix_millis(at), request, in_doubt })
 }

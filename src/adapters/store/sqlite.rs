@@ -4,8 +4,10 @@
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
 //! file beside it says so, and is let go when the process ends, however it ends.
 //!
-//! `schema` makes the tables and brings older ones up to date, `runs` has the statements, `readers` lends connections.
+//! `schema` makes the tables and brings older ones up to date, `runs` and `queue` have the statements, `readers`
+//! lends connections.
 
+mod queue;
 mod readers;
 mod runs;
 mod schema;
@@ -14,15 +16,17 @@ mod writer;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Claimed, ConfigurationId, Ending, NewRun, Progress, RunFilter, RunRecord, Store, Unavailable,
+    Claimed, ConfigurationId, Ending, Leased, NewRun, Parked, Progress, QueueDepth, RunFilter, RunRecord,
+    Store, Unavailable,
 };
-use causeway_core::name::RunId;
+use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use rusqlite::{Connection, OpenFlags};
 
@@ -42,6 +46,8 @@ pub(super) struct SqliteStore {
     writer: Writer,
     readers: Readers,
     clock: Clock,
+    /// Counts leases: who goes first changes with each.
+    turns: AtomicUsize,
     /// Held as long as the store is.
     _lock: File,
 }
@@ -54,9 +60,18 @@ impl SqliteStore {
         let mut connection = connect(path).map_err(|error| wrong(&error))?;
         schema::bring_up_to_date(&mut connection).map_err(|error| wrong(&error))?;
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
+        // Whoever held a lease on it has ended: the file belongs to one server at a time.
+        queue::release(&connection, Wall::from_unix_millis(u64::MAX)).map_err(|error| wrong(&error))?;
         let writer = Writer::start(path.to_owned(), connection, clock).map_err(|error| wrong(&error))?;
         let readers = Readers::new(path.to_owned());
-        Ok(Self { keyring: Arc::new(keyring), writer, readers, clock, _lock: lock })
+        Ok(Self {
+            keyring: Arc::new(keyring),
+            writer,
+            readers,
+            clock,
+            turns: AtomicUsize::new(0),
+            _lock: lock,
+        })
     }
 }
 
@@ -101,14 +116,54 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn record(&self, id: RunId, progress: Progress) -> Result<(), Unavailable> {
-        let state = runs::seal_state(&id, &progress, &self.keyring);
-        self.writer.write(move |connection| runs::record(connection, &id, progress.revision, &state)).await
+    async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
+        let standing = runs::Standing::seal(&id, fence, &progress, &self.keyring);
+        self.writer.write(move |connection| runs::record(connection, &standing)).await
     }
 
-    async fn finish_run(&self, ending: Ending) -> Result<(), Unavailable> {
+    async fn finish_run(&self, ending: Ending) -> Result<bool, Unavailable> {
         let end = runs::End::seal(&ending, &self.keyring);
         self.writer.write(move |connection| runs::finish(connection, &end)).await
+    }
+
+    async fn lease(
+        &self,
+        integration: IntegrationName,
+        until: Wall,
+        limit: usize,
+    ) -> Result<Vec<Leased>, Unavailable> {
+        let (now, turn) = (self.clock.now().wall, self.turns.fetch_add(1, Ordering::Relaxed));
+        let lease =
+            move |connection: &Connection| queue::lease(connection, &integration, now, until, limit, turn);
+        let leased = self.writer.write(lease).await?;
+        leased.into_iter().map(|leased| leased.open(&self.keyring)).collect()
+    }
+
+    async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {
+        self.writer.write(move |connection| queue::heartbeat(connection, &runs, until)).await
+    }
+
+    async fn park(&self, parked: Parked) -> Result<bool, Unavailable> {
+        let parked = queue::SealedPark::seal(&parked, &self.keyring);
+        self.writer.write(move |connection| queue::park(connection, &parked)).await
+    }
+
+    async fn cancel_run(&self, id: RunId) -> Result<bool, Unavailable> {
+        self.writer.write(move |connection| queue::cancel(connection, &id)).await
+    }
+
+    async fn release(&self, by: Wall) -> Result<usize, Unavailable> {
+        self.writer.write(move |connection| queue::release(connection, by)).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueDepth>, Unavailable> {
+        let now = self.clock.now().wall;
+        let depths = self.readers.read(move |connection| queue::depths(connection, now)).await?;
+        let depth = |(name, counts): (String, queue::QueueCounts)| {
+            let name = IntegrationName::new(&name).map_err(|error| Unavailable(error.to_string()))?;
+            Ok(counts.of(name))
+        };
+        depths.into_iter().map(depth).collect()
     }
 
     async fn forget_run(&self, id: RunId) -> Result<(), Unavailable> {

@@ -61,6 +61,10 @@ pub(in crate::api) fn admin() -> Value {
             "reset_breaker", "Back to automatic: closed, with an empty window", &reset, &[]),
         "/admin/v1/integrations/{name}/breaker/mode": command(
             "set_breaker_mode", "Says who rules the breaker", &mode, &["mode", "reason"]),
+        "/admin/v1/integrations/{name}/pause": command(
+            "pause_queue", "Stops leasing queued runs; those that are executed go on", &reset, &[]),
+        "/admin/v1/integrations/{name}/resume": command(
+            "resume_queue", "Starts leasing queued runs again", &reset, &[]),
         "/admin/v1/runs": { "get": super::business::runs("list_runs", "All clients' runs that are kept, newest first") },
         "/admin/v1/runs/{id}": { "get": {
             "operationId": "show_run",

@@ -106,13 +106,19 @@ fn run(offer: &Offer, label: &str, body: &Value) -> Value {
             ),
             header(
                 "Prefer",
-                "`wait=N`: an answer within N seconds, be the run over or not (RFC 7240).",
+                "`wait=N`: an answer within N seconds, be the run over or not; `respond-async`: an answer as soon as the run is on \
+                 disk, to be executed by and by (RFC 7240).",
                 json!({ "type": "string" }),
             ),
             header(
                 "Idempotency-Key",
                 "Of your own, new for each thing that is meant: asked again with the same, it is answered the same and done once.",
                 json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$" }),
+            ),
+            header(
+                "X-Not-Before",
+                "Of a run that nobody waits for: it is not executed earlier (RFC 3339).",
+                json!({ "type": "string", "format": "date-time" }),
             ),
             header("X-Priority", "How urgent it is.", json!({ "type": "string", "enum": ["high", "normal", "low"] })),
         ],

@@ -170,6 +170,7 @@ pub(super) fn integration() -> Value {
         "limits": { "type": "array", "items": limit },
         "parked_for_ms": nullable_count(),
         "pool": object(json!({ "in_flight": count(), "capacity": count(), "queued": count(), "calls": count() }), &[]),
+        "queue": object(json!({ "paused": { "type": "boolean" }, "pending": count(), "delayed": count(), "leased": count(), "slots": count(), "max_pending": count() }), &[]),
         "actor": object(
             json!({ "condition": words(["running", "restarting", "quarantined"]), "generation": count() }),
             &[],

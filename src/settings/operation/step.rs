@@ -8,7 +8,6 @@ use causeway_core::name::StepName;
 use causeway_core::operation::MAX_STEPS;
 use serde_json::json;
 
-use super::NEEDS_QUEUE;
 use crate::settings::calls::{Call, Catalogue};
 use crate::settings::error::Placed;
 use crate::settings::jq::JqSource;
@@ -29,6 +28,8 @@ pub struct StepSettings {
     pub after: Vec<usize>,
     /// Whether the run fails where the step does; default true.
     pub required: bool,
+    /// Whether it is left to a run of its own, which nobody waits for; default false.
+    pub background: bool,
     /// What it calls; exists.
     pub call: Call,
     /// Makes the step's input of `{ input, run, steps }`.
@@ -91,15 +92,14 @@ pub(super) fn read<'d>(table: &mut Table<'d>, catalogue: &Catalogue) -> Option<D
     let undo = table.optional("undo", |value| undo(value, catalogue));
     let alternates = table.list("alternates", MAX_ALTERNATES, |value| alternate(value, catalogue));
     let fallback = table.optional("fallback", |value| value.table("a table { stale, value }", fallback));
-    if table.or("background", false, boolean) {
-        table.wrong("background", &format!("it {NEEDS_QUEUE}; remove the key"));
-    }
-    table.not_here("completes", "needs the durable queue, which this version does not have; remove it");
+    let background = table.or("background", false, boolean);
+    table.not_yet(&["completes"]);
     let (name, name_value) = name?;
     let step = StepSettings {
         name: name?,
         after: Vec::new(),
         required,
+        background,
         call: call?,
         input,
         undo,

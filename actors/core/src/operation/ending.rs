@@ -38,6 +38,10 @@ impl Run {
         let reason = self.why_skipped().unwrap_or_else(cancelled);
         let mut unsent = super::StepSet::EMPTY;
         self.directives.retain(|directive| {
+            if let Directive::Spawn { step, .. } = directive {
+                unsent = unsent.with(*step);
+                return false;
+            }
             let Directive::Execute(order) = directive else { return true };
             // A look only reads, and something is in doubt.
             if order.role == Role::Verify {
@@ -97,7 +101,7 @@ impl Run {
                         state.open = Some(Open::Undoing);
                     }
                     // It has as long as a run has: that the caller's time is up must not leave things half done.
-                    let deadline = now.mono + self.plan.deadline;
+                    let deadline = (now.mono + self.plan.deadline).max(self.deadline);
                     let order = Order { step, role: Role::Undo, input, deadline, in_doubt_for: None };
                     self.directives.push_back(Directive::Execute(order));
                     return true;
@@ -254,7 +258,8 @@ impl Run {
     fn verdict(&self) -> (RunStatus, Option<Failure>) {
         let is = |status: StepStatus| move |state: &&super::Step| state.status == status;
         let error_of = |step: usize| self.steps.get(step).and_then(|state| state.error.clone());
-        let all_succeeded = self.steps.iter().all(|state| state.status == StepStatus::Succeeded);
+        let done = |status| matches!(status, StepStatus::Succeeded | StepStatus::Accepted);
+        let all_succeeded = self.steps.iter().all(|state| done(state.status));
         let Some(stop) = self.stop else {
             return (if all_succeeded { RunStatus::Succeeded } else { RunStatus::Partial }, None);
         };

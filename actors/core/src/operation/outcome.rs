@@ -13,8 +13,12 @@ use crate::time::{Mono, Wall};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
+    /// On disk, and not begun.
+    Accepted,
     /// Under way.
     Running,
+    /// Under way, and waiting for a retry.
+    Waiting,
     /// Every step succeeded.
     Succeeded,
     /// Every required step succeeded, and an optional one did not.
@@ -29,13 +33,23 @@ pub enum RunStatus {
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Running, Self::Succeeded, Self::Partial, Self::Failed, Self::Unknown, Self::Cancelled];
+    pub const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Running,
+        Self::Waiting,
+        Self::Succeeded,
+        Self::Partial,
+        Self::Failed,
+        Self::Unknown,
+        Self::Cancelled,
+    ];
 
     /// The word of the contract.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Accepted => "accepted",
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Succeeded => "succeeded",
             Self::Partial => "partial",
             Self::Failed => "failed",
@@ -51,7 +65,7 @@ impl RunStatus {
 
     /// Whether the run is over.
     pub const fn is_final(self) -> bool {
-        !matches!(self, Self::Running)
+        !matches!(self, Self::Accepted | Self::Running | Self::Waiting)
     }
 }
 
@@ -63,6 +77,8 @@ pub enum StepStatus {
     Pending,
     /// Under way.
     Running,
+    /// Left to a run of its own, in the background.
+    Accepted,
     /// It has a result.
     Succeeded,
     /// It has none, and nothing is in doubt.
@@ -81,6 +97,7 @@ impl StepStatus {
         match self {
             Self::Pending => "pending",
             Self::Running => "running",
+            Self::Accepted => "accepted",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Unknown => "unknown",
@@ -172,6 +189,9 @@ pub struct StepOutcome {
     pub served_by: Option<ServedBy>,
     /// What went wrong, or why it was skipped or not taken back.
     pub error: Option<Failure>,
+    /// The run that it was left to, of a step in the background.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
 }
 
 impl StepOutcome {

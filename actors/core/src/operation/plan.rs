@@ -35,6 +35,32 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// One of its steps, as an operation of its own: what a run in the background does. Its input is the step's, made
+    /// already. `None` if there is no such step.
+    pub fn part(&self, step: usize) -> Option<Self> {
+        let step = self.steps.get(step)?;
+        let alone = StepPlan {
+            after: StepSet::EMPTY,
+            required: true,
+            background: false,
+            input: None,
+            ..step.clone()
+        };
+        Some(Self {
+            operation: self.operation.clone(),
+            version: self.version,
+            deadline: self.deadline,
+            priority: self.priority,
+            steps: Steps::new(vec![alone]).ok()?,
+            result: None,
+        })
+    }
+
+    /// Whether a run leaves work to others, in the background.
+    pub fn leaves_work(&self) -> bool {
+        self.steps.as_slice().iter().any(|step| step.background)
+    }
+
     /// Whether a run may change something at a provider.
     pub fn may_act(&self) -> bool {
         self.steps.as_slice().iter().any(StepPlan::may_act)
@@ -42,7 +68,7 @@ impl Plan {
 }
 
 /// One step of an operation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StepPlan {
     /// Its name.
     pub name: StepName,
@@ -50,6 +76,8 @@ pub struct StepPlan {
     pub after: StepSet,
     /// Whether the run fails where the step does.
     pub required: bool,
+    /// Whether it is left to a run of its own, which nobody waits for.
+    pub background: bool,
     /// Makes the input of its calls; without it, the operation's input is passed on untouched.
     pub input: Option<Program>,
     /// Whom it calls.
@@ -67,6 +95,7 @@ impl StepPlan {
             name,
             after: StepSet::EMPTY,
             required: true,
+            background: false,
             input: None,
             primary: Provider::new(call),
             alternates: Vec::new(),
@@ -96,7 +125,7 @@ impl StepPlan {
 }
 
 /// A provider of a step, with what belongs to it alone.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Provider {
     /// What is called.
     pub call: CallPlan,
@@ -118,7 +147,7 @@ impl Provider {
 }
 
 /// What takes a step's success back.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Undo {
     /// What is called.
     pub call: CallPlan,
@@ -169,7 +198,7 @@ impl CallPlan {
 }
 
 /// What stands in where no provider serves, tried in this order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Fallback {
     /// The last good result, if it is no older. Only for steps whose calls are all safe.
     pub stale: Option<Duration>,

@@ -36,7 +36,12 @@ pub struct Resumed {
     pub snapshot: Snapshot,
     /// The calls that may have been sent.
     pub sent: Vec<Sent>,
+    /// Whether it has as much time as it needs: it is queued, and nobody waits.
+    pub patient: bool,
 }
+
+/// As much time as a queued run needs: what bounds it is how often, and for how long, it is tried.
+const LONG: Duration = Duration::from_secs(30 * 86_400);
 
 /// A call that may have been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +57,7 @@ pub struct Sent {
 impl Run {
     /// Goes on with a run; `None` where the snapshot is not one of this plan.
     pub fn resume(resumed: Resumed, now: Now) -> Option<Self> {
-        let Resumed { id, correlation_id, plan, input, began, snapshot, sent } = resumed;
+        let Resumed { id, correlation_id, plan, input, began, snapshot, sent, patient } = resumed;
         let Snapshot { steps, succeeded, stuck, stop } = snapshot;
         if steps.len() != plan.steps.as_slice().len() {
             return None;
@@ -62,7 +67,7 @@ impl Run {
             correlation_id,
             input,
             began: Now { wall: began, mono: now.mono },
-            deadline: now.mono + plan.deadline,
+            deadline: now.mono + if patient { LONG } else { plan.deadline },
             patience: None,
             steps: steps.into_iter().map(|step| step.state(now)).collect(),
             succeeded: succeeded.into_iter().collect(),
@@ -87,7 +92,7 @@ impl Run {
             Some(Open::Serving | Open::Overdue) => StepPlan::role(state.provider),
             Some(Open::Undoing) => Role::Undo,
             // It has found nothing and acted nowhere: it may as well begin anew.
-            Some(Open::Recalling(_)) => {
+            Some(Open::Recalling(_) | Open::Leaving) => {
                 (state.open, state.status, state.provider) = (None, StepStatus::Pending, 0);
                 return;
             }
@@ -121,7 +126,7 @@ impl Run {
         };
         match input {
             Ok(input) => {
-                let deadline = now.mono + self.plan.deadline;
+                let deadline = self.deadline;
                 self.directives.push_back(Directive::Execute(Order {
                     step,
                     role,
@@ -164,6 +169,7 @@ impl StepSnapshot {
             attempts: self.attempts,
             sent: self.sent,
             rounds: self.rounds,
+            child: self.child.map(RunId::new),
             doubt: self.doubt.map(|failure| InDoubt::of(failure, now.mono)),
             began: began.then_some(now.mono),
             ended: ended.then_some(now.mono),
@@ -212,6 +218,7 @@ mod tests {
             began: run.began.wall,
             snapshot: serde_json::from_str(&text).unwrap(),
             sent,
+            patient: false,
         };
         Run::resume(resumed, now).unwrap()
     }
@@ -300,6 +307,27 @@ mod tests {
     }
 
     #[test]
+    fn a_step_in_the_background_is_left_to_a_run_and_holds_up_nobody() {
+        let mut later = step("b").after(&[0]);
+        later.background = true;
+        let (mut run, now) = begin(&plan(vec![step("a"), later], None));
+        orders(&mut run);
+        run.call_ended(now, 0, CallEnd::Succeeded(Json::of(&"a")), once());
+        let Some(Directive::Spawn { step: 1, input }) = run.poll() else { panic!("it is left to nobody") };
+        assert_eq!(input.as_str(), "\"input\"");
+        // Should the process end here, nothing was left to anybody, and it is left once.
+        let mut again = resumed(&run, Vec::new(), now);
+        assert!(matches!(again.poll(), Some(Directive::Spawn { step: 1, .. })));
+        run.spawned(now, 1, RunId::new("run_2"));
+        let outcome = end(&mut run);
+        assert_eq!(outcome.status, RunStatus::Succeeded);
+        assert_eq!(
+            (outcome.steps[1].status, outcome.steps[1].run.as_ref()),
+            (StepStatus::Accepted, Some(&RunId::new("run_2")))
+        );
+    }
+
+    #[test]
     fn a_snapshot_of_another_plan_is_none() {
         let (run, now) = begin(&plan(vec![step("a")], None));
         let other = plan(vec![step("a"), step("b")], None);
@@ -311,6 +339,7 @@ mod tests {
             began: Wall::default(),
             snapshot: run.snapshot(),
             sent: Vec::new(),
+            patient: false,
         };
         assert!(Run::resume(resumed, now).is_none());
     }

@@ -16,6 +16,8 @@ impl Run {
         {
             if self.is_late(now) {
                 self.fail(now, step, deadline_exceeded());
+            } else if self.plan.steps.get(step).is_some_and(|plan| plan.background) {
+                self.leave(now, step);
             } else {
                 self.ask(now, step, 0);
             }
@@ -33,14 +35,30 @@ impl Run {
     /// Whether what waits for a step need not wait any more.
     fn lets_start(&self, step: usize) -> bool {
         let optional = self.plan.steps.get(step).is_some_and(|plan| !plan.required);
-        self.steps
-            .get(step)
-            .is_some_and(|state| state.status == StepStatus::Succeeded || (optional && state.has_ended()))
+        self.steps.get(step).is_some_and(|state| {
+            matches!(state.status, StepStatus::Succeeded | StepStatus::Accepted)
+                || (optional && state.has_ended())
+        })
     }
 
     /// Whether the deadline has passed; a call that says so is believed.
     pub(super) fn is_late(&self, now: Now) -> bool {
         now.mono >= self.deadline || self.steps.iter().any(|state| state.open == Some(Open::Overdue))
+    }
+
+    /// Leaves a step to a run of its own.
+    fn leave(&mut self, now: Now, step: usize) {
+        match self.step_input(step, 0) {
+            Ok(input) => {
+                self.directives.push_back(Directive::Spawn { step, input });
+                if let Some(state) = self.steps.get_mut(step) {
+                    state.status = StepStatus::Running;
+                    state.began = Some(now.mono);
+                    state.open = Some(Open::Leaving);
+                }
+            }
+            Err(failure) => self.fail(now, step, failure),
+        }
     }
 
     /// Asks a provider of the step.

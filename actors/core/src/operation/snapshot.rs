@@ -36,6 +36,9 @@ pub(super) struct StepSnapshot {
     pub(super) doubt: Option<Failure>,
     #[serde(default)]
     pub(super) rounds: u8,
+    /// The run that it was left to.
+    #[serde(default)]
+    pub(super) child: Option<String>,
 }
 
 impl Run {
@@ -52,6 +55,7 @@ impl Run {
             sent: state.sent,
             doubt: state.doubt.as_ref().and_then(|doubt| doubt.failure.clone()),
             rounds: state.rounds,
+            child: state.child.as_ref().map(ToString::to_string),
         };
         Snapshot {
             steps: self.steps.iter().map(step).collect(),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::json::Json;
+use crate::name::RunId;
 use crate::stale::StaleKey;
 use crate::time::Mono;
 
@@ -30,6 +31,8 @@ pub(super) struct Step {
     pub(super) ended: Option<Mono>,
     /// What is known of it while it is in doubt and its provider can be asked.
     pub(super) doubt: Option<InDoubt>,
+    /// The run that it was left to.
+    pub(super) child: Option<RunId>,
     /// How often it was made again because it was found absent.
     pub(super) rounds: u8,
     /// The providers asked, and under what their results are kept; empty unless the step may be served stale.
@@ -51,6 +54,8 @@ pub(super) enum Open {
     Looking,
     /// Until such a call means something.
     Settling,
+    /// Until it is left to a run of its own.
+    Leaving,
 }
 
 impl Default for Step {
@@ -66,6 +71,7 @@ impl Default for Step {
             attempts_out: 0,
             sent: false,
             doubt: None,
+            child: None,
             rounds: 0,
             began: None,
             ended: None,

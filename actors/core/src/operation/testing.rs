@@ -162,6 +162,9 @@ impl Play {
                     assert!(self.open.iter().any(|open| open.step == step && open.role != Role::Undo));
                     self.stopped.push(step);
                 }
+                Directive::Spawn { step, .. } => {
+                    self.run.spawned(self.now, step, RunId::new(format!("run_{step}")))
+                }
                 Directive::Keep { key, result } => self.kept.keep(self.now.mono, key, result),
                 Directive::Recall { step, key, within } => {
                     let found = self.kept.recall(self.now.mono, &key, within);

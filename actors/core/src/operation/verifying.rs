@@ -291,7 +291,8 @@ mod tests {
                     | Directive::Accepted(_)
                     | Directive::Cancel(_)
                     | Directive::Keep { .. }
-                    | Directive::Recall { .. } => return None,
+                    | Directive::Recall { .. }
+                    | Directive::Spawn { .. } => return None,
                 }
             }
         }

@@ -75,7 +75,7 @@ impl Run {
             error,
             created_at: self.began.wall,
             finished_at: finished.map(|now| now.wall),
-            sent: self.steps.iter().any(|state| state.sent),
+            sent: self.steps.iter().any(|state| state.sent || state.child.is_some()),
         }
     }
 
@@ -96,6 +96,7 @@ impl Run {
                 began: state.began,
                 served_by: state.served_by,
                 error: state.error.clone(),
+                run: state.child.clone(),
             }
         });
         outcomes.collect()

@@ -390,6 +390,7 @@ impl World {
                 let (at, id) = *open.expect("only a call that is open is asked to stop").0;
                 self.cores[at].cancel(self.now, id);
             }
+            Directive::Spawn { .. } => panic!("nothing is left to the background"),
             Directive::Keep { key, result } => self.kept.keep(now, key, result),
             Directive::Recall { step, key, within } => {
                 let found = self.kept.recall(now, &key, within);

@@ -168,6 +168,7 @@ impl Setting {
             tls: Arc::default(),
             endpoints: To::ALL.map(|to| to.endpoint(self.timeouts, self.retry.clone())).into(),
             verifies: Vec::new(),
+            queue: Default::default(),
             limit_keys: self.limits.iter().map(|_| None).collect(),
             spec: IntegrationSpec {
                 breaker: self.breaker.clone(),

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use causeway_actors::plan::TraceContext;
 use causeway_actors::store::{
-    ConfigurationId, Ending, Known, NewRun, Progress, RunFilter, RunRecord, StoredAnswer, Unavailable,
+    ConfigurationId, Ending, Known, NewRun, Progress, Queue, RunFilter, RunRecord, StoredAnswer, Unavailable,
 };
 use causeway_core::json::Json;
-use causeway_core::name::{ClientName, CorrelationId, OperationName, RunId};
+use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
 use causeway_core::operation::RunStatus;
+use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
@@ -30,6 +31,16 @@ pub(super) struct Row {
     revision: u32,
     input: Vec<u8>,
     state: Vec<u8>,
+    part: Option<i64>,
+    queue: Option<RowQueue>,
+    children: Vec<Self>,
+}
+
+struct RowQueue {
+    integration: String,
+    rank: i64,
+    lane: String,
+    not_before: i64,
 }
 
 struct RowClaim {
@@ -58,7 +69,26 @@ impl Row {
             revision: run.progress.revision,
             input: keyring.seal(&input_of(run.id.as_str()), run.input.bytes()),
             state: seal_state(&run.id, &run.progress, keyring),
+            part: run.part.and_then(|part| i64::try_from(part).ok()),
+            queue: run.queue.as_ref().map(|queue| RowQueue {
+                integration: queue.integration.to_string(),
+                rank: rank(run.priority),
+                lane: run.client.as_ref().map_or_else(|| NOBODY.to_owned(), ToString::to_string),
+                not_before: millis(queue.not_before),
+            }),
+            children: run.progress.children.iter().map(|child| Self::seal(child, keyring)).collect(),
         }
+    }
+}
+
+/// The lane of runs of no named client: no name begins so.
+const NOBODY: &str = "-";
+
+const fn rank(priority: Priority) -> i64 {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
     }
 }
 
@@ -78,11 +108,11 @@ pub(super) fn seal_state(id: &RunId, progress: &Progress, keyring: &Keyring) -> 
     keyring.seal(&state_of(id.as_str()), &payload::of_progress(progress))
 }
 
-fn millis(at: Wall) -> i64 {
+pub(super) fn millis(at: Wall) -> i64 {
     i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)
 }
 
-fn wall(millis: i64) -> Wall {
+pub(super) fn wall(millis: i64) -> Wall {
     Wall::from_unix_millis(u64::try_from(millis).unwrap_or(0))
 }
 
@@ -106,13 +136,14 @@ pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Opti
 }
 
 fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
-    let claim = row.claim.as_ref();
+    let (claim, queue) = (row.claim.as_ref(), row.queue.as_ref());
+    let status = if queue.is_some() { RunStatus::Accepted } else { RunStatus::Running };
     let inserted = connection
         .prepare_cached(
             "INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, \
-             created_at, claim, fingerprint, claim_retention, configuration, input, state) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
-             ON CONFLICT DO NOTHING",
+             created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, rank, lane, \
+             not_before) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, \
+             ?20, ?21) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             row.id,
@@ -122,6 +153,7 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
             row.correlation_id,
             row.trace,
             row.priority,
+            status.as_str(),
             row.revision,
             row.created_at,
             claim.map(|claim| claim.scope),
@@ -130,8 +162,21 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
             row.configuration.0,
             row.input,
             row.state,
+            row.part,
+            queue.map(|queue| &queue.integration),
+            queue.map(|queue| queue.rank),
+            queue.map(|queue| &queue.lane),
+            queue.map(|queue| queue.not_before),
         ])?;
+    if inserted == 1 {
+        insert_all(connection, &row.children)?;
+    }
     Ok(inserted == 1)
+}
+
+/// Writes runs in the background down; those that are there already stay as they are.
+fn insert_all(connection: &Connection, children: &[Row]) -> rusqlite::Result<()> {
+    children.iter().try_for_each(|child| insert(connection, child).map(drop))
 }
 
 /// The run that a key belongs to, as it is on disk.
@@ -159,19 +204,44 @@ fn known(connection: &Connection, scope: &[u8; 32]) -> rusqlite::Result<Option<S
         .optional()
 }
 
-/// Writes down how a run stands, unless something newer is there.
-pub(super) fn record(
-    connection: &Connection,
-    id: &RunId,
+/// How a run stands, sealed.
+pub(super) struct Standing {
+    id: String,
+    fence: u32,
     revision: u32,
-    state: &[u8],
-) -> rusqlite::Result<()> {
+    state: Vec<u8>,
+    children: Vec<Row>,
+}
+
+impl Standing {
+    pub(super) fn seal(id: &RunId, fence: u32, progress: &Progress, keyring: &Keyring) -> Self {
+        Self {
+            id: id.to_string(),
+            fence,
+            revision: progress.revision,
+            state: seal_state(id, progress, keyring),
+            children: progress.children.iter().map(|child| Row::seal(child, keyring)).collect(),
+        }
+    }
+}
+
+/// Writes down how a run stands, unless something newer is there; `false` where somebody else has it.
+pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::Result<bool> {
+    let Standing { id, fence, revision, state, children } = standing;
+    if !is_ours(connection, id, *fence)? {
+        return Ok(false);
+    }
     connection
         .prepare_cached(
             "UPDATE runs SET state = ?1, revision = ?2 WHERE id = ?3 AND revision < ?2 AND finished_at IS NULL",
         )?
-        .execute(params![state, revision, id.as_str()])
-        .map(drop)
+        .execute(params![state, revision, id])?;
+    insert_all(connection, children)?;
+    Ok(true)
+}
+
+fn is_ours(connection: &Connection, id: &str, fence: u32) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1 AND fence = ?2")?.exists(params![id, fence])
 }
 
 /// How a run ended, sealed.
@@ -182,6 +252,8 @@ pub(super) struct End {
     answer_status: u16,
     answer: Vec<u8>,
     state: Option<Vec<u8>>,
+    fence: u32,
+    children: Vec<Row>,
 }
 
 impl End {
@@ -194,19 +266,25 @@ impl End {
             answer_status: ending.answer.status,
             answer: keyring.seal(&answer_of(id), &ending.answer.body),
             state: ending.progress.as_ref().map(|progress| seal_state(&ending.id, progress, keyring)),
+            fence: ending.fence,
+            children: ending.children.iter().map(|child| Row::seal(child, keyring)).collect(),
         }
     }
 }
 
-/// Ends a run.
-pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<()> {
+/// Ends a run; `false` where somebody else has it.
+pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<bool> {
+    if !is_ours(connection, &end.id, end.fence)? {
+        return Ok(false);
+    }
     connection
         .prepare_cached(
             "UPDATE runs SET status = ?2, finished_at = ?3, answer_status = ?4, answer = ?5, state = ?6, \
-             claim_until = ?3 + claim_retention WHERE id = ?1",
+             claim_until = ?3 + claim_retention, queue = NULL, lease_until = NULL WHERE id = ?1",
         )?
-        .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state])
-        .map(drop)
+        .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state])?;
+    insert_all(connection, &end.children)?;
+    Ok(true)
 }
 
 /// Takes a run back.
@@ -354,6 +432,11 @@ pub(super) fn list(
     statement.query_map(params_from_iter(values), SealedRecord::read)?.collect()
 }
 
+fn queue(integration: &str, not_before: i64) -> Result<Queue, Unavailable> {
+    let integration = IntegrationName::new(integration).map_err(|error| Unavailable(error.to_string()))?;
+    Ok(Queue { integration, not_before: wall(not_before) })
+}
+
 /// A run that has not ended, as it is on disk.
 pub(super) struct SealedUnfinished {
     id: String,
@@ -367,6 +450,8 @@ pub(super) struct SealedUnfinished {
     configuration: [u8; 32],
     input: Vec<u8>,
     state: Vec<u8>,
+    part: Option<u32>,
+    queue: Option<(String, i64)>,
 }
 
 impl SealedUnfinished {
@@ -387,6 +472,8 @@ impl SealedUnfinished {
             configuration: ConfigurationId(self.configuration),
             input: Json::parse(input).map_err(|error| Unavailable(error.to_string()))?,
             progress,
+            part: self.part.map(|part| part as usize),
+            queue: self.queue.map(|(name, at)| queue(&name, at)).transpose()?,
             id: RunId::new(self.id),
         })
     }
@@ -394,32 +481,40 @@ impl SealedUnfinished {
 
 /// The runs that have not ended, oldest first.
 pub(super) fn unfinished_ids(connection: &Connection) -> rusqlite::Result<Vec<RunId>> {
-    let mut statement = connection.prepare("SELECT id FROM runs WHERE finished_at IS NULL ORDER BY id")?;
+    let mut statement =
+        connection.prepare("SELECT id FROM runs WHERE finished_at IS NULL AND queue IS NULL ORDER BY id")?;
     statement.query_map([], |row| row.get::<_, String>(0).map(RunId::new))?.collect()
 }
 
 /// A run that has not ended.
 pub(super) fn unfinished(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, client, operation, version, correlation_id, trace, priority, created_at, configuration, input, \
-         state FROM runs WHERE finished_at IS NULL AND id = ?1",
-    )?;
-    let found = statement.query_row([id.as_str()], |row| {
-        Ok(SealedUnfinished {
-            id: row.get(0)?,
-            client: row.get(1)?,
-            operation: row.get(2)?,
-            version: row.get(3)?,
-            correlation_id: row.get(4)?,
-            trace: row.get(5)?,
-            priority: row.get(6)?,
-            created_at: row.get(7)?,
-            configuration: row.get(8)?,
-            input: row.get(9)?,
-            state: row.get(10)?,
+    let sql = format!("SELECT {UNFINISHED} FROM runs WHERE finished_at IS NULL AND id = ?1");
+    connection.prepare_cached(&sql)?.query_row([id.as_str()], SealedUnfinished::read).optional()
+}
+
+/// What there is to be known to go on with a run.
+pub(super) const UNFINISHED: &str = "id, client, operation, version, correlation_id, trace, priority, created_at, \
+                                     configuration, input, state, part, queue, not_before";
+
+impl SealedUnfinished {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let (queue, not_before): (Option<String>, Option<i64>) = (row.get("queue")?, row.get("not_before")?);
+        Ok(Self {
+            id: row.get("id")?,
+            client: row.get("client")?,
+            operation: row.get("operation")?,
+            version: row.get("version")?,
+            correlation_id: row.get("correlation_id")?,
+            trace: row.get("trace")?,
+            priority: row.get("priority")?,
+            created_at: row.get("created_at")?,
+            configuration: row.get("configuration")?,
+            input: row.get("input")?,
+            state: row.get("state")?,
+            part: row.get("part")?,
+            queue: queue.zip(not_before),
         })
-    });
-    found.optional()
+    }
 }
 
 fn configuration_of(id: ConfigurationId) -> String {

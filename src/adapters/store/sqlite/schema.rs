@@ -11,7 +11,7 @@ use super::super::sealing::Keyring;
 const APPLICATION_ID: i64 = 0x4357_4159;
 
 /// The steps, in order; one that has been released is never changed.
-const STEPS: [&str; 1] = [include_str!("schema/1_runs.sql")];
+const STEPS: [&str; 2] = [include_str!("schema/1_runs.sql"), include_str!("schema/2_queue.sql")];
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,116 @@
+//! Runs that nobody waits for: answered 202 as soon as they are on disk, and executed by and by.
+
+use std::sync::Arc;
+
+use actix_web::{HttpRequest, HttpResponse};
+use causeway_actors::store::{Claimed, Known, NewRun, Progress, Queue};
+use causeway_core::name::{CorrelationId, IntegrationName};
+use causeway_core::operation::{Begin, Outcome, Run, RunStatus, StepStatus};
+use causeway_core::time::Mono;
+
+use super::operations::{Asked, COME_BACK, end_of, in_flight, unavailable};
+use super::problem::{Code, Problem};
+use super::{State, answers, context, runs};
+use crate::settings::InFlight;
+
+/// Leaves a run to the queue.
+pub(super) async fn run(
+    request: &HttpRequest,
+    state: &State,
+    asked: &Asked,
+    correlation_id: &CorrelationId,
+    arrived: Mono,
+) -> Result<HttpResponse, Problem> {
+    if state.refusing() {
+        let detail = "the server is stopping and takes no new runs; another one may";
+        return Err(Problem::new(Code::Draining, detail).retry_after(Some(COME_BACK)));
+    }
+    let now = state.clock().now();
+    let begin = Begin {
+        id: context::run_id(),
+        correlation_id: correlation_id.clone(),
+        plan: Arc::clone(&asked.plan),
+        input: asked.input.clone(),
+        budget: None,
+        wait: None,
+    };
+    let run = Run::begin(begin, now);
+    // One that has nothing to wait for is executed by whoever has its first step.
+    let first = asked.plan.steps.as_slice().first().map(|step| step.primary.call.integration.clone());
+    let Some(integration) = run.waits_for().cloned().or(first) else {
+        return Err(Problem::new(Code::Internal, "the operation has no step"));
+    };
+    has_room(state, asked, &integration)?;
+    let not_before = asked.not_before.unwrap_or(now.wall);
+    let new = NewRun {
+        id: run.id().clone(),
+        client: asked.client.clone(),
+        operation: asked.plan.operation.clone(),
+        version: asked.plan.version,
+        correlation_id: correlation_id.clone(),
+        trace: context::trace(request, state.sample()),
+        priority: asked.priority.unwrap_or(asked.plan.priority),
+        created_at: now.wall,
+        claim: asked.claim,
+        configuration: asked.configuration,
+        input: asked.input.clone(),
+        progress: Progress::of(&run),
+        part: None,
+        queue: Some(Queue { integration: integration.clone(), not_before }),
+    };
+    match state.store().claim_run(new).await {
+        Ok(Claimed::New) => {}
+        Ok(Claimed::Known(known)) => return repeated(state, asked, known).await,
+        Err(error) => return Err(unavailable(&error, false)),
+    }
+    asked.count("new");
+    state.queues().queued(&integration);
+    if let Some(wait) = asked.wait {
+        let until = state.clock().instant(arrived + wait);
+        if let Ok(Ok(Some(answer))) = tokio::time::timeout_at(until, end_of(state, run.id())).await {
+            return Ok(answers::first(&answer));
+        }
+    }
+    Ok(runs::goes_on(&accepted(&run)))
+}
+
+fn has_room(state: &State, asked: &Asked, integration: &IntegrationName) -> Result<(), Problem> {
+    let place = asked.directory.find(integration.as_str());
+    let most = place.map_or(u32::MAX, |place| place.plan().queue.max_pending);
+    if state.queues().has_room(integration, most) {
+        return Ok(());
+    }
+    let detail = format!("{most} runs wait for `{integration}` already; nothing was taken on");
+    Err(Problem::new(Code::Overloaded, detail).retry_after(Some(COME_BACK)))
+}
+
+/// The run as it stands on disk: nothing of it has begun.
+fn accepted(run: &Run) -> Outcome {
+    let mut outcome = run.so_far();
+    outcome.status = RunStatus::Accepted;
+    for step in outcome.steps.iter_mut().filter(|step| step.status == StepStatus::Running) {
+        step.status = StepStatus::Pending;
+    }
+    outcome
+}
+
+/// The same key once more.
+async fn repeated(state: &State, asked: &Asked, known: Known) -> Result<HttpResponse, Problem> {
+    let Known { id, fingerprint, answer } = known;
+    if asked.claim.as_ref().is_some_and(|claim| claim.fingerprint != fingerprint) {
+        asked.count("mismatch");
+        let detail =
+            format!("the key was used for the run {id}, with another input or version; nothing was taken on");
+        return Err(Problem::new(Code::IdempotencyKeyReused, detail));
+    }
+    if let Some(answer) = answer {
+        asked.count("replayed");
+        return Ok(answers::again(&answer));
+    }
+    if asked.keys.in_flight == InFlight::Conflict {
+        return Err(in_flight(asked, &id));
+    }
+    asked.count("attached");
+    let record = state.store().run(id.clone()).await.map_err(|error| unavailable(&error, false))?;
+    record.map(|record| runs::goes_on_again(&record)).ok_or_else(|| in_flight(asked, &id))
+}

@@ -1,0 +1,305 @@
+//! Executes what is queued: leases runs whose turn has come, hands them to a router, and keeps their leases while they are
+//! executed.
+//!
+//! Each integration has a worker of its own with so many slots, so one that hangs holds up nobody else. A worker leases
+//! nothing while its integration is paused, its breaker is open or its provider has asked for silence: a run that waits
+//! burns no try. What a run comes to is the router's to find out: it is over, or put off until later, or lost to somebody
+//! whose lease is newer.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use actix::Addr;
+use causeway_actors::metric::{Labels, Metric};
+use causeway_actors::plan::QueueSpec;
+use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
+use causeway_actors::store::{Leased, QueueDepth};
+use causeway_core::breaker::State as Circuit;
+use causeway_core::name::{IntegrationName, RunId};
+use dashmap::DashMap;
+use tokio::sync::{Notify, oneshot};
+
+use crate::api::State;
+use crate::recovery;
+
+/// How often a worker looks for what has become due, while anything waits at its integration.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it looks where nothing is known to wait.
+const LOOK_IDLE: Duration = Duration::from_secs(5);
+/// How often the tallies are set right by the store, and new integrations get their workers.
+const TALLY_EVERY: Duration = Duration::from_secs(2);
+/// The most runs that are leased in one piece.
+const MAX_LEASE: usize = 256;
+/// How long a worker leaves a store alone that has failed.
+const STORE_FAILED: Duration = Duration::from_secs(1);
+
+/// What is known of the queues without asking the store.
+#[derive(Default)]
+pub struct Queues {
+    queues: DashMap<IntegrationName, Arc<Queue>>,
+    depths: Mutex<Vec<QueueDepth>>,
+    stopping: AtomicBool,
+}
+
+/// One integration's queue.
+#[derive(Default)]
+struct Queue {
+    /// Runs that wait or are executed.
+    tally: AtomicI64,
+    paused: AtomicBool,
+    wake: Notify,
+    active: Mutex<HashMap<RunId, (u32, Arc<AtomicU64>)>>,
+}
+
+impl Queue {
+    fn active(&self) -> usize {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Queues {
+    fn of(&self, integration: &IntegrationName) -> Arc<Queue> {
+        Arc::clone(&self.queues.entry(integration.clone()).or_default())
+    }
+
+    /// Whether there is room for another run at an integration.
+    pub fn has_room(&self, integration: &IntegrationName, max_pending: u32) -> bool {
+        self.of(integration).tally.load(Ordering::Acquire) < i64::from(max_pending)
+    }
+
+    /// A run has been queued.
+    pub fn queued(&self, integration: &IntegrationName) {
+        let queue = self.of(integration);
+        queue.tally.fetch_add(1, Ordering::AcqRel);
+        queue.wake.notify_one();
+    }
+
+    /// A run that waits somewhere should be looked at.
+    pub fn look_everywhere(&self) {
+        self.queues.iter().for_each(|queue| queue.wake.notify_one());
+    }
+
+    /// Whether nothing is leased at an integration until it is resumed.
+    pub fn is_paused(&self, integration: &IntegrationName) -> bool {
+        self.of(integration).paused.load(Ordering::Acquire)
+    }
+
+    /// Stops or starts leasing.
+    pub fn set_paused(&self, integration: &IntegrationName, paused: bool) {
+        let queue = self.of(integration);
+        queue.paused.store(paused, Ordering::Release);
+        queue.wake.notify_one();
+    }
+
+    /// What waits at an integration, as last counted.
+    pub fn depth(&self, integration: &IntegrationName) -> Option<QueueDepth> {
+        let depths = self.depths.lock().unwrap_or_else(PoisonError::into_inner);
+        depths.iter().find(|depth| depth.integration == *integration).cloned()
+    }
+
+    /// Nothing is leased any more.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Queued runs that are executed.
+    pub fn executing(&self) -> usize {
+        self.queues.iter().map(|queue| queue.active()).sum()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// Keeps a worker for each integration, and the tallies right, for ever.
+pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
+    let mut workers: HashMap<IntegrationName, actix_web::rt::task::JoinHandle<()>> = HashMap::new();
+    loop {
+        count(&state).await;
+        let directory = state.mesh().directory();
+        let mut names: Vec<IntegrationName> = directory.places().map(|place| place.name().clone()).collect();
+        // Of one that is gone there may be runs that began when it was there.
+        names.extend(state.queues().queues.iter().map(|queue| queue.key().clone()));
+        for name in names {
+            workers
+                .entry(name.clone())
+                .or_insert_with(|| actix_web::rt::spawn(serve(Arc::clone(&state), router.clone(), name)));
+        }
+        tokio::time::sleep(TALLY_EVERY).await;
+    }
+}
+
+/// Sets the tallies right.
+async fn count(state: &State) {
+    let depths = match state.store().queues().await {
+        Ok(depths) => depths,
+        Err(error) => return tracing::debug!(%error, "the queues could not be counted"),
+    };
+    let queues = state.queues();
+    for depth in &depths {
+        let all = depth.pending.saturating_add(depth.delayed).saturating_add(depth.leased);
+        let queue = queues.of(&depth.integration);
+        queue.tally.store(i64::try_from(all).unwrap_or(i64::MAX), Ordering::Release);
+        if depth.pending > 0 {
+            queue.wake.notify_one();
+        }
+    }
+    for queue in queues.queues.iter().filter(|queue| !depths.iter().any(|it| it.integration == *queue.key()))
+    {
+        queue.tally.store(0, Ordering::Release);
+    }
+    tell(state, &depths);
+    *queues.depths.lock().unwrap_or_else(PoisonError::into_inner) = depths;
+}
+
+/// Writes the gauges of all integrations, of those too at which nothing waits.
+fn tell(state: &State, depths: &[QueueDepth]) {
+    let (directory, now) = (state.mesh().directory(), state.clock().now().wall);
+    for place in directory.places() {
+        let labels = || Labels::none().named("integration", place.name().shared());
+        let depth = depths.iter().find(|depth| depth.integration == *place.name());
+        let [pending, delayed, leased] =
+            depth.map_or([0; 3], |depth| [depth.pending, depth.delayed, depth.leased]);
+        for (word, count) in [("pending", pending), ("delayed", delayed), ("leased", leased)] {
+            let count = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+            Metric::QueueDepth.gauge(&labels().word("state", word)).set(count);
+        }
+        let oldest = depth.and_then(|depth| depth.oldest).map_or(0.0, |at| now.since(at).as_secs_f64());
+        Metric::QueueOldest.gauge(&labels()).set(oldest);
+    }
+}
+
+/// One integration's worker.
+async fn serve(state: Arc<State>, router: Addr<Router>, integration: IntegrationName) {
+    let queue = state.queues().of(&integration);
+    actix_web::rt::spawn(keep_leases(Arc::clone(&state), Arc::clone(&queue), integration.clone()));
+    while !state.queues().is_stopping() {
+        let waits = queue.tally.load(Ordering::Acquire) > 0;
+        // Whatever wakes it, it looks.
+        let _ = tokio::time::timeout(if waits { LOOK_EVERY } else { LOOK_IDLE }, queue.wake.notified()).await;
+        while let Some(limit) = room(&state, &queue, &integration) {
+            match lease(&state, &router, &queue, &integration, limit).await {
+                Some(leased) if leased == limit => {}
+                Some(_) => break,
+                None => {
+                    tokio::time::sleep(STORE_FAILED).await;
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn spec(state: &State, integration: &IntegrationName) -> QueueSpec {
+    let directory = state.mesh().directory();
+    directory.find(integration.as_str()).map_or_else(QueueSpec::default, |place| place.plan().queue.clone())
+}
+
+/// How many runs may be leased now; `None` for none.
+fn room(state: &State, queue: &Queue, integration: &IntegrationName) -> Option<usize> {
+    if state.queues().is_stopping() || queue.paused.load(Ordering::Acquire) {
+        return None;
+    }
+    let free =
+        (spec(state, integration).slots as usize).checked_sub(queue.active()).filter(|free| *free > 0)?;
+    let free = free.min(MAX_LEASE);
+    let Some(snapshot) = state.mesh().board().integration(integration.as_str()) else { return Some(free) };
+    let (view, age) = (&snapshot.view, state.clock().mono().since(snapshot.at.mono));
+    if view.parked_for.is_some_and(|wait| wait > age) {
+        return None;
+    }
+    match view.state {
+        Circuit::Closed | Circuit::Disabled | Circuit::MetricsOnly => Some(free),
+        // Somebody has to try.
+        Circuit::HalfOpen => (queue.active() == 0).then_some(1),
+        Circuit::Open => (view.is_due(age) && queue.active() == 0).then_some(1),
+        Circuit::ForcedOpen => None,
+    }
+}
+
+/// Leases runs and begins to execute them; how many, or `None` where the store has failed.
+async fn lease(
+    state: &Arc<State>,
+    router: &Addr<Router>,
+    queue: &Arc<Queue>,
+    integration: &IntegrationName,
+    limit: usize,
+) -> Option<usize> {
+    let lease = spec(state, integration).lease;
+    let now = state.clock().now();
+    let leased = match state.store().lease(integration.clone(), now.wall + lease, limit).await {
+        Ok(leased) => leased,
+        Err(error) => {
+            tracing::debug!(%error, "runs could not be leased");
+            return None;
+        }
+    };
+    let count = leased.len();
+    let until = u64::try_from((now.mono + lease).since_origin().as_millis()).unwrap_or(u64::MAX);
+    for leased in leased {
+        let until = Arc::new(AtomicU64::new(until));
+        let (id, fence) = (leased.run.id.clone(), leased.ticket.fence);
+        let active = (fence, Arc::clone(&until));
+        queue.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), active);
+        let execution = execute(Arc::clone(state), router.clone(), leased, until);
+        let queue = Arc::clone(queue);
+        actix_web::rt::spawn(async move {
+            let end = execution.await;
+            queue.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            if end == LeaseEnd::Over {
+                queue.tally.fetch_sub(1, Ordering::AcqRel);
+            }
+            queue.wake.notify_one();
+        });
+    }
+    Some(count)
+}
+
+async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until: Arc<AtomicU64>) -> LeaseEnd {
+    let Leased { run, ticket, cancelled } = leased;
+    let Some((plan, directory)) = recovery::known(&state, &run).await else {
+        recovery::end(&state, run, ticket.fence).await;
+        return LeaseEnd::Over;
+    };
+    let (done, ended) = oneshot::channel();
+    let lease = Lease { ticket, cancelled, until, done };
+    let permit = RunPermit::of_queue();
+    let resume = Resume { run: Box::new(run), plan, directory, permit, lease: Some(lease) };
+    if router.send(resume).await.is_err() {
+        return LeaseEnd::Lost;
+    }
+    ended.await.unwrap_or(LeaseEnd::Lost)
+}
+
+/// Keeps the leases of what is executed.
+async fn keep_leases(state: Arc<State>, queue: Arc<Queue>, integration: IntegrationName) {
+    loop {
+        let lease = spec(&state, &integration).lease;
+        tokio::time::sleep(lease / 3).await;
+        let kept: Vec<(RunId, u32, Arc<AtomicU64>)> = {
+            let active = queue.active.lock().unwrap_or_else(PoisonError::into_inner);
+            active.iter().map(|(id, (fence, until))| (id.clone(), *fence, Arc::clone(until))).collect()
+        };
+        if kept.is_empty() {
+            continue;
+        }
+        let now = state.clock().now();
+        let runs = kept.iter().map(|(id, fence, _)| (id.clone(), *fence)).collect();
+        match state.store().heartbeat(runs, now.wall + lease).await {
+            Ok(lost) => {
+                let until = u64::try_from((now.mono + lease).since_origin().as_millis()).unwrap_or(u64::MAX);
+                for (_, _, kept) in kept.iter().filter(|(id, _, _)| !lost.contains(id)) {
+                    kept.store(until, Ordering::Release);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, integration = integration.as_str(), "leases could not be kept")
+            }
+        }
+    }
+}
