@@ -13,7 +13,7 @@ use actix::Addr;
 use bytes::Bytes;
 use causeway_actors::directory::Directory;
 use causeway_actors::router::{Resume, Router, RunPermit};
-use causeway_actors::store::{ConfigurationId, Ending, NewRun, Progress, Store, Unavailable};
+use causeway_actors::store::{ConfigurationId, Death, Ending, NewRun, Progress, Store, Unavailable};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::json::Json;
 use causeway_core::name::{OperationName, RunId};
@@ -155,7 +155,15 @@ pub(crate) async fn end(state: &State, run: NewRun, fence: u32) {
     tracing::error!(run_id = id.as_str(), "a run that was under way cannot be gone on with");
     let progress = doubt.then(|| Progress { revision: progress.revision + 1, ..progress });
     let answer = answers::of(&outcome, fence > 0);
-    let ending = Ending { id, status: outcome.status, at, answer, progress, children: Vec::new(), fence };
+    let death = Some(Death {
+        integration: String::new(),
+        operation: outcome.operation.to_string(),
+        step: None,
+        class: class.as_str().to_owned(),
+        code: "operation_gone".to_owned(),
+    });
+    let ending =
+        Ending { id, status: outcome.status, at, answer, progress, children: Vec::new(), fence, death };
     if let Err(error) = state.store().finish_run(ending).await {
         tracing::error!(%error, "its end could not be written down");
     }

@@ -20,11 +20,15 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
     loop {
         tokio::time::sleep(EVERY).await;
         let now = state.clock().now().wall;
-        let before = Wall::from_unix_millis(
-            now.unix_millis().saturating_sub(u64::try_from(retention.runs.as_millis()).unwrap_or(u64::MAX)),
-        );
+        let ago = |kept: Duration| {
+            let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
+            Wall::from_unix_millis(now.unix_millis().saturating_sub(kept))
+        };
+        let (before, dead_before) = (ago(retention.runs), ago(retention.dead_letters));
         loop {
-            match state.store().forget_old_runs(before, SLICE).await {
+            let dead = state.store().forget_old_dead_letters(dead_before, SLICE).await;
+            let runs = state.store().forget_old_runs(before, SLICE).await;
+            match dead.and_then(|dead| runs.map(|runs| runs.max(dead))) {
                 Ok(gone) if gone >= SLICE => tokio::time::sleep(PAUSE).await,
                 Ok(_) => break,
                 Err(error) => {

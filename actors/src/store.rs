@@ -95,6 +95,8 @@ pub struct Ticket {
     pub tries: u32,
     /// When it was tried first.
     pub first_try: Option<Wall>,
+    /// Whether its caller was told where to look, and did not wait.
+    pub is_async: bool,
 }
 
 /// A run that is leased.
@@ -217,6 +219,81 @@ pub struct Ending {
     pub children: Vec<NewRun>,
     /// What it was executed under.
     pub fence: u32,
+    /// What a person has to look at, if one has to.
+    pub death: Option<Death>,
+}
+
+/// Why a person has to look at a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Whose call has failed or is in doubt.
+    pub integration: String,
+    /// Of which operation.
+    pub operation: String,
+    /// Which step, where it is one.
+    pub step: Option<String>,
+    /// The error's class.
+    pub class: String,
+    /// The error's code.
+    pub code: String,
+}
+
+/// A run that a person has to look at.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Why.
+    pub death: Death,
+    /// Since when.
+    pub died_at: Wall,
+    /// The run.
+    pub run: RunRecord,
+}
+
+/// Dead letters of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadGroup {
+    /// Whose call has failed or is in doubt.
+    pub integration: String,
+    /// Of which operation.
+    pub operation: String,
+    /// The error's class.
+    pub class: String,
+    /// The error's code.
+    pub code: String,
+    /// How many there are.
+    pub count: u64,
+    /// When the first of them died.
+    pub first: Wall,
+    /// When the last of them died.
+    pub last: Wall,
+}
+
+/// Which dead letters are asked for; every condition must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// This one.
+    pub run: Option<RunId>,
+    /// Of this integration.
+    pub integration: Option<String>,
+    /// Of this operation.
+    pub operation: Option<String>,
+    /// With this error.
+    pub code: Option<String>,
+    /// Older than this one: where a list goes on.
+    pub before: Option<RunId>,
+}
+
+/// A run that is taken up again.
+#[derive(Clone, Debug)]
+pub struct Reopened {
+    /// Which.
+    pub id: RunId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Where it waits.
+    pub queue: Queue,
+    /// How it stands.
+    pub progress: Progress,
 }
 
 /// A run, as lists and look-ups show it.
@@ -297,6 +374,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// Has a queued run cancelled when its turn comes, which is now. `false`: it is not waiting.
     async fn cancel_run(&self, id: RunId) -> Result<bool, Unavailable>;
+
+    /// Dead letters, newest first, at most `limit`.
+    async fn dead_letters(&self, filter: DeadFilter, limit: usize) -> Result<Vec<DeadLetter>, Unavailable>;
+
+    /// How many dead letters there are of each kind, the most first.
+    async fn dead_groups(&self) -> Result<Vec<DeadGroup>, Unavailable>;
+
+    /// The run of a dead letter, with all that is needed to take it up again.
+    async fn dead_run(&self, id: RunId) -> Result<Option<NewRun>, Unavailable>;
+
+    /// Takes the run of a dead letter up again. `false`: it is none any more.
+    async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable>;
+
+    /// Lets a dead letter go; its run stays as it is. `false`: there is none.
+    async fn forget_dead_letter(&self, id: RunId) -> Result<bool, Unavailable>;
+
+    /// Lets dead letters go that died before then, at most `limit`, and says how many it were.
+    async fn forget_old_dead_letters(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
 
     /// Takes back all leases that have run out by then.
     async fn release(&self, by: Wall) -> Result<usize, Unavailable>;

@@ -22,7 +22,7 @@ use super::{State, access, body, page};
 use crate::settings::duration;
 
 /// The largest body of a command, in bytes.
-const MAX_COMMAND: usize = 16 << 10;
+pub(super) const MAX_COMMAND: usize = 16 << 10;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
@@ -249,7 +249,7 @@ async fn set_paused(
     answer(state, place)
 }
 
-async fn command<T: for<'de> Deserialize<'de>>(
+pub(super) async fn command<T: for<'de> Deserialize<'de>>(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
@@ -259,7 +259,7 @@ async fn command<T: for<'de> Deserialize<'de>>(
     })
 }
 
-fn reason(text: String) -> Result<String, Problem> {
+pub(super) fn reason(text: String) -> Result<String, Problem> {
     if text.trim().is_empty() || text.chars().count() > MAX_REASON {
         let detail = format!("`reason` says why, in 1 to {MAX_REASON} characters");
         return Err(Problem::new(Code::MalformedRequest, detail));

@@ -104,6 +104,8 @@ codes! {
     IdempotencyKeyReused: UNPROCESSABLE_ENTITY, "The idempotency key belongs to another request", Final;
     /// The run of the same key is under way.
     RunInFlight: CONFLICT, "The same request is under way", Retryable;
+    /// The run cannot be taken up again.
+    NotReopened: CONFLICT, "The run is not taken up again", Final;
     /// The store does not take anything.
     StoreUnavailable: SERVICE_UNAVAILABLE, "The store is not available", Retryable;
     /// The operation's input does not look as its schema says.

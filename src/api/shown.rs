@@ -3,6 +3,7 @@
 //! Secrets are references in the files. What somebody wrote by mistake where no secret belongs, in a fixed header or a
 //! program, is masked like anything else that leaves the process.
 
+use causeway_core::json::Json as CheckedJson;
 use causeway_core::sanitise::Sanitiser;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
@@ -12,6 +13,8 @@ use crate::settings::{Finding, Settings, effective};
 
 /// The longest line of a program or a text that is shown, in bytes.
 const MAX_LINE: usize = 16 << 10;
+/// The largest document that is shown, in bytes.
+const MAX_DOCUMENT: usize = 64 << 10;
 /// Tables of headers: their values are shown by the headers' names.
 const HEADERS: &str = "headers";
 
@@ -23,6 +26,7 @@ pub(crate) struct Shown {
     /// The files that it was read from.
     pub(super) files: Vec<String>,
     pub(super) notices: Vec<Notice>,
+    sanitiser: Sanitiser,
 }
 
 /// Something that an operator should know of and that stops nothing.
@@ -48,12 +52,18 @@ impl Shown {
             Notice { integration, kind: "configuration", finding }
         });
         let files = settings.files.iter().map(|written| written.file.clone()).collect();
-        Self { notices: notices.collect(), config, files }
+        Self { notices: notices.collect(), config, files, sanitiser: sanitiser.clone() }
     }
 
     /// What an integration's file says of it under this key, if it is a text.
     pub(super) fn of_integration(&self, name: &str, key: &str) -> Option<String> {
         self.config["integrations"][name][key].as_str().map(str::to_owned)
+    }
+
+    /// A document as logs would show it.
+    pub(super) fn masked(&self, json: &CheckedJson) -> Json {
+        let text = self.sanitiser.body(Some("application/json"), json.bytes(), MAX_DOCUMENT);
+        serde_json::from_str(&text).unwrap_or(Json::String(text))
     }
 
     /// What is to be said of an integration.

@@ -20,7 +20,7 @@ const MAX_KEYS: usize = 16;
 const MAX_ID: usize = 32;
 
 /// What is kept for how long in later versions.
-const NOT_YET: [&str; 5] = ["attempts", "webhooks", "dead_letters", "events", "audit"];
+const NOT_YET: [&str; 4] = ["attempts", "webhooks", "events", "audit"];
 
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,11 +43,13 @@ pub enum StoreUrl {
 pub struct Retention {
     /// Runs, from their end; default 30 days.
     pub runs: Duration,
+    /// Dead letters that nobody has looked after; default 30 days.
+    pub dead_letters: Duration,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        let retention = Retention { runs: 30 * DAY };
+        let retention = Retention { runs: 30 * DAY, dead_letters: 30 * DAY };
         Self { url: StoreUrl::Sqlite(PathBuf::from(DEFAULT_PATH)), retention }
     }
 }
@@ -59,7 +61,10 @@ impl StoreSettings {
             url: table.or("url", default.url, url),
             retention: table.section("retention", |table| {
                 table.not_yet(&NOT_YET);
-                Retention { runs: table.or("runs", default.retention.runs, duration(KEPT)) }
+                Retention {
+                    runs: table.or("runs", default.retention.runs, duration(KEPT)),
+                    dead_letters: table.or("dead_letters", default.retention.dead_letters, duration(KEPT)),
+                }
             }),
         }
     }

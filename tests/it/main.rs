@@ -17,6 +17,7 @@ mod a_caller_that_leaves_frees_its_permit;
 mod a_caller_that_leaves_undoes_what_succeeded;
 mod a_charge_on_a_real_stripe_server;
 mod a_charge_that_timed_out_keeps_its_key_and_is_one_charge;
+mod a_dead_letter_waits_for_a_person;
 mod a_deadline_during_a_mutating_attempt_answers_pending_and_the_run_goes_on;
 mod a_disabled_breaker_never_opens;
 mod a_doubt_is_settled_by_asking_the_provider;

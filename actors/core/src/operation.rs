@@ -43,6 +43,7 @@ mod ending;
 mod examples;
 mod outcome;
 mod plan;
+mod reopening;
 mod resuming;
 mod serving;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use outcome::{Outcome, RunStatus, ServedBy, StepOutcome, StepStatus};
 pub use plan::{
     CallPlan, Fallback, InvalidSteps, MAX_STEPS, Plan, Provider, StepPlan, StepSet, Steps, Undo, Verify,
 };
+pub use reopening::{NotReopened, Resolution};
 pub use resuming::{Resumed, Sent};
 pub use snapshot::Snapshot;
 

@@ -19,7 +19,7 @@ use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
 use causeway_core::name::{IntegrationName, RunId};
-use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot};
+use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot, StepStatus};
 use causeway_core::time::{Mono, Now};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -30,8 +30,8 @@ use crate::clock::Clock;
 use crate::directory::Place;
 use crate::plan::{IntegrationPlan, StepCall};
 use crate::store::{
-    Claimed, ConfigurationId, Ending, Intent, Known, NewRun, Parked, Progress, Queue, Store, StoredAnswer,
-    Ticket, Unavailable,
+    Claimed, ConfigurationId, Death, Ending, Intent, Known, NewRun, Parked, Progress, Queue, Store,
+    StoredAnswer, Ticket, Unavailable,
 };
 
 /// How long a run waits before it tries again to write its end down.
@@ -367,7 +367,7 @@ impl Kept {
             id: outcome.id.clone(),
             status: outcome.status,
             at: outcome.finished_at.unwrap_or(now.wall),
-            answer: render(outcome, self.ticket.fence > 0),
+            answer: render(outcome, self.ticket.is_async),
             progress: unsettled.then(|| Progress {
                 revision: self.revision + 1,
                 children: Vec::new(),
@@ -375,6 +375,7 @@ impl Kept {
             }),
             children: self.children.clone(),
             fence: self.ticket.fence,
+            death: unsettled.then(|| death(outcome)),
         }
     }
 
@@ -500,6 +501,21 @@ impl Write {
         if router.try_send(written).is_err() {
             tracing::error!("could not tell a router what became of a write");
         }
+    }
+}
+
+/// What a person has to look at.
+fn death(outcome: &Outcome) -> Death {
+    let is = |status| outcome.steps.iter().find(move |step| step.status == status);
+    let step = is(StepStatus::Unknown).or_else(|| is(StepStatus::Failed));
+    let step = step.or_else(|| outcome.steps.iter().find(|step| step.error.is_some()));
+    let error = outcome.error.as_ref().or_else(|| step.and_then(|step| step.error.as_ref()));
+    Death {
+        integration: step.map_or_else(String::new, |step| step.integration.to_string()),
+        operation: outcome.operation.to_string(),
+        step: step.map(|step| step.name.to_string()),
+        class: error.map_or("internal", |error| error.class.as_str()).to_owned(),
+        code: error.map_or_else(|| "unknown".to_owned(), |error| error.code.to_string()),
     }
 }
 

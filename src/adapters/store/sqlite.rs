@@ -4,9 +4,10 @@
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
 //! file beside it says so, and is let go when the process ends, however it ends.
 //!
-//! `schema` makes the tables and brings older ones up to date, `runs` and `queue` have the statements, `readers`
+//! `schema` makes the tables and brings older ones up to date, `runs`, `queue` and `dead` have the statements, `readers`
 //! lends connections.
 
+mod dead;
 mod queue;
 mod readers;
 mod runs;
@@ -23,8 +24,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Claimed, ConfigurationId, Ending, Leased, NewRun, Parked, Progress, QueueDepth, RunFilter, RunRecord,
-    Store, Unavailable,
+    Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Ending, Leased, NewRun, Parked, Progress,
+    QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -150,6 +151,33 @@ impl Store for SqliteStore {
 
     async fn cancel_run(&self, id: RunId) -> Result<bool, Unavailable> {
         self.writer.write(move |connection| queue::cancel(connection, &id)).await
+    }
+
+    async fn dead_letters(&self, filter: DeadFilter, limit: usize) -> Result<Vec<DeadLetter>, Unavailable> {
+        let found = self.readers.read(move |connection| dead::list(connection, &filter, limit)).await?;
+        found.into_iter().map(|letter| letter.open(&self.keyring)).collect()
+    }
+
+    async fn dead_groups(&self) -> Result<Vec<DeadGroup>, Unavailable> {
+        self.readers.read(dead::groups).await
+    }
+
+    async fn dead_run(&self, id: RunId) -> Result<Option<NewRun>, Unavailable> {
+        let found = self.readers.read(move |connection| dead::run(connection, &id)).await?;
+        found.map(|found| found.open(&self.keyring)).transpose()
+    }
+
+    async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable> {
+        let reopened = dead::SealedReopened::seal(&reopened, &self.keyring);
+        self.writer.write(move |connection| dead::reopen(connection, &reopened)).await
+    }
+
+    async fn forget_dead_letter(&self, id: RunId) -> Result<bool, Unavailable> {
+        self.writer.write(move |connection| dead::forget(connection, &id)).await
+    }
+
+    async fn forget_old_dead_letters(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
+        self.writer.write(move |connection| dead::forget_old(connection, before, limit)).await
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {

@@ -99,6 +99,11 @@ pub(super) const fn of(code: Code) -> Help {
                       begun a second time.",
             remedy: "Ask again with the same key, or look the run up: `detail` names it.",
         },
+        Code::NotReopened => Help {
+            meaning: "The run of a dead letter cannot go on: what had succeeded was taken back, and its keys stand for that, or \
+                      its operation is gone.",
+            remedy: "Run what it was about anew, with a new key, and let the dead letter go (DELETE).",
+        },
         Code::StoreUnavailable => Help {
             meaning: "What must survive a crash could not be written to disk, so it was not promised: the disk is full or fails, or \
                       the database cannot be reached. Unless `detail` says that the run has ended, nothing was sent.",

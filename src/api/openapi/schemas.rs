@@ -234,3 +234,26 @@ pub(super) fn breaker() -> Value {
     });
     object(properties, &[])
 }
+
+/// A run that a person has to look at.
+pub(super) fn dead_letter() -> Value {
+    let text = || json!({ "type": "string" });
+    object(
+        json!({
+            "id": { "type": "string", "description": "Its run's." },
+            "integration": text(),
+            "operation": text(),
+            "step": { "type": ["string", "null"] },
+            "class": text(),
+            "code": text(),
+            "message": { "type": ["string", "null"] },
+            "attempts": count(),
+            "correlation_id": text(),
+            "died_at": { "type": "string", "format": "date-time" },
+            "run": { "$ref": "#/components/schemas/Outcome" },
+            "input": { "description": "Masked as in logs." },
+            "requests": { "type": "array", "items": { "type": "object" } },
+        }),
+        &["run", "input", "requests"],
+    )
+}

@@ -118,6 +118,11 @@ impl Client {
         self.send(Ask::get(path)).await
     }
 
+    /// A DELETE.
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(Ask { method: Method::DELETE, ..Ask::get(path) }).await
+    }
+
     /// Runs an operation.
     pub(crate) async fn run(&self, operation: &str, input: &Value) -> Answer {
         self.send(Ask::run(operation, input)).await

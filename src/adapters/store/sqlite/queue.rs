@@ -106,12 +106,16 @@ fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Opti
         .execute(params![id, millis(until)])?;
     connection
         .prepare_cached(&format!(
-            "SELECT {UNFINISHED}, fence, tries, first_try, cancel FROM runs WHERE id = ?1"
+            "SELECT {UNFINISHED}, fence, tries, first_try, cancel, is_async FROM runs WHERE id = ?1"
         ))?
         .query_row([id], |row| {
             let first_try: Option<i64> = row.get("first_try")?;
-            let ticket =
-                Ticket { fence: row.get("fence")?, tries: row.get("tries")?, first_try: first_try.map(wall) };
+            let ticket = Ticket {
+                fence: row.get("fence")?,
+                tries: row.get("tries")?,
+                first_try: first_try.map(wall),
+                is_async: row.get("is_async")?,
+            };
             Ok(SealedLease { run: SealedUnfinished::read(row)?, ticket, cancelled: row.get("cancel")? })
         })
         .optional()
@@ -160,7 +164,7 @@ impl SealedPark {
 
 /// Puts a run off, if it is still held.
 pub(super) fn park(connection: &Connection, park: &SealedPark) -> rusqlite::Result<bool> {
-    let Ticket { fence, tries, first_try } = park.ticket;
+    let Ticket { fence, tries, first_try, .. } = park.ticket;
     let parked = connection
         .prepare_cached(
             "UPDATE runs SET status = 'waiting', queue = ?3, not_before = ?4, lease_until = NULL, tries = ?5, first_try = ?6, \

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use causeway_actors::plan::TraceContext;
 use causeway_actors::store::{
-    ConfigurationId, Ending, Known, NewRun, Progress, Queue, RunFilter, RunRecord, StoredAnswer, Unavailable,
+    ConfigurationId, Death, Ending, Known, NewRun, Progress, Queue, RunFilter, RunRecord, StoredAnswer,
+    Unavailable,
 };
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
@@ -15,6 +16,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::payload;
 use super::super::sealing::Keyring;
+use super::dead;
 
 /// A run's row, sealed.
 pub(super) struct Row {
@@ -84,7 +86,7 @@ impl Row {
 /// The lane of runs of no named client: no name begins so.
 const NOBODY: &str = "-";
 
-const fn rank(priority: Priority) -> i64 {
+pub(super) const fn rank(priority: Priority) -> i64 {
     match priority {
         Priority::High => 0,
         Priority::Normal => 1,
@@ -142,8 +144,8 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
         .prepare_cached(
             "INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, \
              created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, rank, lane, \
-             not_before) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, \
-             ?20, ?21) ON CONFLICT DO NOTHING",
+             not_before, is_async) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, \
+             ?20, ?21, ?22) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             row.id,
@@ -167,6 +169,7 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
             queue.map(|queue| queue.rank),
             queue.map(|queue| &queue.lane),
             queue.map(|queue| queue.not_before),
+            queue.is_some(),
         ])?;
     if inserted == 1 {
         insert_all(connection, &row.children)?;
@@ -254,6 +257,7 @@ pub(super) struct End {
     state: Option<Vec<u8>>,
     fence: u32,
     children: Vec<Row>,
+    death: Option<Death>,
 }
 
 impl End {
@@ -267,6 +271,7 @@ impl End {
             answer: keyring.seal(&answer_of(id), &ending.answer.body),
             state: ending.progress.as_ref().map(|progress| seal_state(&ending.id, progress, keyring)),
             fence: ending.fence,
+            death: ending.death.clone(),
             children: ending.children.iter().map(|child| Row::seal(child, keyring)).collect(),
         }
     }
@@ -284,6 +289,9 @@ pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<boo
         )?
         .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state])?;
     insert_all(connection, &end.children)?;
+    if let Some(death) = &end.death {
+        dead::bury(connection, &end.id, death, end.at)?;
+    }
     Ok(true)
 }
 
@@ -301,13 +309,23 @@ pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) ->
     connection
         .prepare_cached(
             "DELETE FROM runs WHERE id IN (SELECT id FROM (SELECT id, finished_at FROM runs ORDER BY id LIMIT ?2) \
-             WHERE finished_at < ?1)",
+             WHERE finished_at < ?1 AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE run = id))",
         )?
         .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX)])
 }
 
-const RECORD: &str = "SELECT id, client, operation, version, correlation_id, status, created_at, finished_at, \
-                      answer_status, answer FROM runs";
+const RECORD: [&str; 10] = [
+    "id",
+    "client",
+    "operation",
+    "version",
+    "correlation_id",
+    "status",
+    "created_at",
+    "finished_at",
+    "answer_status",
+    "answer",
+];
 
 /// A run, as it is on disk.
 pub(super) struct SealedRecord {
@@ -323,17 +341,27 @@ pub(super) struct SealedRecord {
 }
 
 impl SealedRecord {
+    /// The columns of a run, of the table that goes by this name.
+    pub(super) fn columns(table: &str) -> String {
+        RECORD.map(|column| format!("{table}.{column}")).join(", ")
+    }
+
     fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let (status, body): (Option<u16>, Option<Vec<u8>>) = (row.get(8)?, row.get(9)?);
+        Self::read_from(row, 0)
+    }
+
+    /// Reads a run whose columns begin at this place.
+    pub(super) fn read_from(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Self> {
+        let (status, body): (Option<u16>, Option<Vec<u8>>) = (row.get(at + 8)?, row.get(at + 9)?);
         Ok(Self {
-            id: row.get(0)?,
-            client: row.get(1)?,
-            operation: row.get(2)?,
-            version: row.get(3)?,
-            correlation_id: row.get(4)?,
-            status: row.get(5)?,
-            created_at: row.get(6)?,
-            finished_at: row.get(7)?,
+            id: row.get(at)?,
+            client: row.get(at + 1)?,
+            operation: row.get(at + 2)?,
+            version: row.get(at + 3)?,
+            correlation_id: row.get(at + 4)?,
+            status: row.get(at + 5)?,
+            created_at: row.get(at + 6)?,
+            finished_at: row.get(at + 7)?,
             answer: status.zip(body),
         })
     }
@@ -390,7 +418,7 @@ fn correlation_id(text: &str) -> Result<CorrelationId, Unavailable> {
 /// One run.
 pub(super) fn one(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedRecord>> {
     connection
-        .prepare_cached(&format!("{RECORD} WHERE id = ?1"))?
+        .prepare_cached(&format!("SELECT {} FROM runs WHERE id = ?1", RECORD.join(", ")))?
         .query_row([id.as_str()], SealedRecord::read)
         .optional()
 }
@@ -428,7 +456,8 @@ pub(super) fn list(
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let such =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    let mut statement = connection.prepare_cached(&format!("{RECORD}{such} ORDER BY id DESC LIMIT ?"))?;
+    let mut statement = connection
+        .prepare_cached(&format!("SELECT {} FROM runs{such} ORDER BY id DESC LIMIT ?", RECORD.join(", ")))?;
     statement.query_map(params_from_iter(values), SealedRecord::read)?.collect()
 }
 

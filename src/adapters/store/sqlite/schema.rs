@@ -11,7 +11,11 @@ use super::super::sealing::Keyring;
 const APPLICATION_ID: i64 = 0x4357_4159;
 
 /// The steps, in order; one that has been released is never changed.
-const STEPS: [&str; 2] = [include_str!("schema/1_runs.sql"), include_str!("schema/2_queue.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("schema/1_runs.sql"),
+    include_str!("schema/2_queue.sql"),
+    include_str!("schema/3_dead_letters.sql"),
+];
 
 /// Why a file is not used.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,227 @@
+//! A run that is over and is taken up again, because a person says so, or because its provider has settled a doubt.
+//!
+//! Taken up, a run goes on as after a crash: what has succeeded stays, what has failed or was skipped begins anew, what is in
+//! doubt passes the gate of every resend. An undo that failed is tried again. A run that has taken back what had succeeded is
+//! not taken up: its keys stand for what was undone, and a provider that knows them would do nothing.
+
+use super::snapshot::Snapshot;
+use super::{Open, ServedBy, StepStatus, Stop};
+use crate::json::Json;
+
+/// What a person says of a run that is in doubt or has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Try again.
+    Redrive,
+    /// The step was done, with this result.
+    Succeeded(Json),
+    /// The step was not done.
+    Failed,
+    /// Send it again, though it may have been done.
+    Resend,
+}
+
+/// Why a run is not taken up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReopened {
+    /// What had succeeded was taken back.
+    #[error("what had succeeded was taken back, and its keys stand for that: run it anew")]
+    Undone,
+    /// No step is in doubt or has failed.
+    #[error("none of its steps is in doubt or has failed")]
+    NothingOpen,
+}
+
+impl Snapshot {
+    /// The run as it is taken up again, and the step that the resolution was about.
+    ///
+    /// # Errors
+    /// [`NotReopened`].
+    pub fn reopened(mut self, resolution: &Resolution) -> Result<(Self, usize), NotReopened> {
+        if self.steps.iter().any(|step| step.status == StepStatus::Undone) {
+            return Err(NotReopened::Undone);
+        }
+        if let Some(stuck) = self.stuck.first().copied() {
+            self.undo_again(resolution);
+            return Ok((self, stuck));
+        }
+        let is = |status| self.steps.iter().position(|step| step.status == status);
+        let about =
+            is(StepStatus::Unknown).or_else(|| is(StepStatus::Failed)).ok_or(NotReopened::NothingOpen)?;
+        self.stop = None;
+        for (place, step) in self.steps.iter_mut().enumerate() {
+            let resolved = (place == about).then_some(resolution);
+            match (step.status, resolved) {
+                (StepStatus::Unknown | StepStatus::Failed, Some(Resolution::Succeeded(result))) => {
+                    step.status = StepStatus::Succeeded;
+                    step.result = Some(result.clone());
+                    step.served_by =
+                        Some(if step.provider == 0 { ServedBy::Primary } else { ServedBy::Alternate });
+                    (step.error, step.open) = (None, None);
+                }
+                (StepStatus::Unknown | StepStatus::Failed, Some(Resolution::Failed)) => {
+                    (step.status, step.open) = (StepStatus::Failed, None);
+                    self.stop = Some(Stop::Failed(place));
+                }
+                (StepStatus::Unknown, None | Some(Resolution::Redrive)) => {
+                    (step.status, step.open, step.error) = (StepStatus::Running, Some(Open::Serving), None);
+                }
+                (StepStatus::Unknown | StepStatus::Failed, _) => {
+                    (step.status, step.open, step.provider, step.error) =
+                        (StepStatus::Pending, None, 0, None);
+                }
+                (StepStatus::Skipped, _) => (step.status, step.error) = (StepStatus::Pending, None),
+                (_, _) => {}
+            }
+        }
+        if self.stop.is_some() {
+            // Nothing more begins: what had succeeded is taken back.
+            for step in self.steps.iter_mut().filter(|step| step.status == StepStatus::Pending) {
+                step.status = StepStatus::Skipped;
+            }
+        }
+        let succeeded =
+            self.steps.iter().enumerate().filter(|(_, step)| step.status == StepStatus::Succeeded);
+        self.succeeded = succeeded.map(|(place, _)| place).collect();
+        Ok((self, about))
+    }
+
+    /// The undos that failed are tried again, or taken as done.
+    fn undo_again(&mut self, resolution: &Resolution) {
+        for place in std::mem::take(&mut self.stuck) {
+            let Some(step) = self.steps.get_mut(place) else { continue };
+            step.error = None;
+            if matches!(resolution, Resolution::Succeeded(_)) {
+                step.status = StepStatus::Undone;
+            } else {
+                step.status = StepStatus::Succeeded;
+                self.succeeded.push(place);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::testing::*;
+    use super::super::{Begin, CallEnd, Directive, Outcome, Resumed, Run, RunStatus, StepPlan, Tries};
+    use super::*;
+    use crate::failure::{ErrorClass, Failure};
+    use crate::name::{CorrelationId, RunId};
+    use crate::time::Now;
+
+    fn over(steps: Vec<StepPlan>, end: CallEnd<Json>) -> Run {
+        let begin = Begin {
+            id: RunId::new("run_1"),
+            correlation_id: CorrelationId::new("c").unwrap(),
+            plan: plan(steps, None),
+            input: Json::of(&"input"),
+            budget: None,
+            wait: None,
+        };
+        let mut run = Run::begin(begin, Now::default());
+        while run.poll().is_some() {}
+        run.call_ended(Now::default(), 0, end, Tries { made: 1, sent: true });
+        assert!(run.is_done());
+        run
+    }
+
+    fn reopened(run: &Run, resolution: &Resolution) -> Run {
+        let (snapshot, about) = run.snapshot().reopened(resolution).unwrap();
+        assert_eq!(about, 0);
+        let resumed = Resumed {
+            id: run.id().clone(),
+            correlation_id: run.correlation_id().clone(),
+            plan: Arc::clone(run.plan()),
+            input: run.input().clone(),
+            began: run.began().wall,
+            snapshot,
+            sent: Vec::new(),
+            patient: true,
+        };
+        Run::resume(resumed, Now::default()).unwrap()
+    }
+
+    fn failure(class: ErrorClass) -> Failure {
+        Failure::new(class, "c", "m")
+    }
+
+    fn end(run: &mut Run) -> Outcome {
+        loop {
+            if let Directive::Finish(outcome) = run.poll().expect("an end") {
+                return *outcome;
+            }
+        }
+    }
+
+    fn calls(run: &mut Run) -> Vec<usize> {
+        let mut calls = Vec::new();
+        while let Some(directive) = run.poll() {
+            let Directive::Execute(order) = directive else { panic!("{directive:?}") };
+            calls.push(order.step);
+        }
+        calls
+    }
+
+    #[test]
+    fn what_failed_begins_anew_and_so_does_what_was_skipped() {
+        let run = over(vec![step("a"), step("b").after(&[0])], CallEnd::Failed(failure(ErrorClass::Client)));
+        let mut again = reopened(&run, &Resolution::Redrive);
+        assert_eq!(calls(&mut again), [0]);
+        again.call_ended(Now::default(), 0, CallEnd::Succeeded(Json::of(&1)), Tries::NONE);
+        assert_eq!(calls(&mut again), [1]);
+        again.call_ended(Now::default(), 1, CallEnd::Succeeded(Json::of(&2)), Tries::NONE);
+        assert_eq!(end(&mut again).status, RunStatus::Succeeded);
+    }
+
+    #[test]
+    fn a_doubt_is_what_a_person_says() {
+        let doubt =
+            || over(vec![step("a"), step("b").after(&[0])], CallEnd::Unknown(failure(ErrorClass::Ambiguous)));
+        let mut done = reopened(&doubt(), &Resolution::Succeeded(Json::of(&"done")));
+        assert_eq!(calls(&mut done), [1], "it goes on with what follows");
+        let mut not_done = reopened(&doubt(), &Resolution::Failed);
+        assert_eq!(end(&mut not_done).status, RunStatus::Failed);
+        assert_eq!(calls(&mut reopened(&doubt(), &Resolution::Resend)), [0]);
+        assert_eq!(calls(&mut reopened(&doubt(), &Resolution::Redrive)), [0], "no intent stands against it");
+    }
+
+    #[test]
+    fn what_was_taken_back_is_not_taken_up() {
+        let mut run = Run::begin(
+            Begin {
+                id: RunId::new("run_1"),
+                correlation_id: CorrelationId::new("c").unwrap(),
+                plan: plan(vec![step("a").undone(), step("b").after(&[0])], None),
+                input: Json::NULL,
+                budget: None,
+                wait: None,
+            },
+            Now::default(),
+        );
+        let now = Now::default();
+        run.poll();
+        run.call_ended(now, 0, CallEnd::Succeeded(Json::NULL), Tries::NONE);
+        run.poll();
+        run.call_ended(now, 1, CallEnd::Failed(failure(ErrorClass::Client)), Tries::NONE);
+        let stuck = {
+            run.call_ended(now, 0, CallEnd::Failed(failure(ErrorClass::Client)), Tries::NONE);
+            run
+        };
+        // Its undo failed: that is what is tried again.
+        let mut again = reopened(&stuck, &Resolution::Redrive);
+        assert_eq!(calls(&mut again), [0]);
+        assert_eq!(again.target(0).unwrap().integration.as_str(), "a-undo");
+        again.call_ended(now, 0, CallEnd::Succeeded(Json::NULL), Tries::NONE);
+        assert_eq!(end(&mut again).status, RunStatus::Failed);
+        assert_eq!(again.snapshot().reopened(&Resolution::Redrive), Err(NotReopened::Undone));
+    }
+
+    #[test]
+    fn what_has_succeeded_is_not_taken_up() {
+        let run = over(vec![step("a")], CallEnd::Succeeded(Json::NULL));
+        assert_eq!(run.snapshot().reopened(&Resolution::Redrive), Err(NotReopened::NothingOpen));
+    }
+}

@@ -1,0 +1,176 @@
+//! What is written and read of dead letters. Each function is one call's part of a transaction, and may be run twice.
+
+use causeway_actors::store::{DeadFilter, DeadGroup, DeadLetter, Death, Reopened, Unavailable};
+use causeway_core::name::RunId;
+use causeway_core::time::Wall;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+
+use super::super::sealing::Keyring;
+use super::runs::{SealedRecord, SealedUnfinished, UNFINISHED, millis, rank, seal_state, wall};
+
+const LETTER: &str = "d.run, d.integration, d.operation, d.step, d.class, d.code, d.died_at";
+
+/// Says that a person has to look at a run.
+pub(super) fn bury(connection: &Connection, run: &str, death: &Death, at: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO dead_letters (run, integration, operation, step, class, code, died_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (run) DO UPDATE SET \
+             integration = excluded.integration, step = excluded.step, class = excluded.class, code = excluded.code, \
+             died_at = excluded.died_at",
+        )?
+        .execute(params![run, death.integration, death.operation, death.step, death.class, death.code, at])
+        .map(drop)
+}
+
+/// Nobody has to look at it any more.
+pub(super) fn forget(connection: &Connection, run: &RunId) -> rusqlite::Result<bool> {
+    let gone =
+        connection.prepare_cached("DELETE FROM dead_letters WHERE run = ?1")?.execute([run.as_str()])?;
+    Ok(gone == 1)
+}
+
+/// A dead letter with its run, as they are on disk.
+pub(super) struct SealedLetter {
+    death: Death,
+    died_at: i64,
+    record: SealedRecord,
+}
+
+impl SealedLetter {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        let death = Death {
+            integration: row.get(1)?,
+            operation: row.get(2)?,
+            step: row.get(3)?,
+            class: row.get(4)?,
+            code: row.get(5)?,
+        };
+        Ok(Self { death, died_at: row.get(6)?, record: SealedRecord::read_from(row, 7)? })
+    }
+
+    pub(super) fn open(self, keyring: &Keyring) -> Result<DeadLetter, Unavailable> {
+        Ok(DeadLetter { death: self.death, died_at: wall(self.died_at), run: self.record.open(keyring)? })
+    }
+}
+
+/// Dead letters, newest first.
+pub(super) fn list(
+    connection: &Connection,
+    filter: &DeadFilter,
+    limit: usize,
+) -> rusqlite::Result<Vec<SealedLetter>> {
+    let (such, mut values) = conditions(filter);
+    values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+    let sql = format!(
+        "SELECT {LETTER}, {} FROM dead_letters d JOIN runs r ON r.id = d.run{such} ORDER BY d.run DESC LIMIT ?",
+        SealedRecord::columns("r")
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_map(params_from_iter(values), SealedLetter::read)?.collect()
+}
+
+fn conditions(filter: &DeadFilter) -> (String, Vec<Value>) {
+    let DeadFilter { run, integration, operation, code, before } = filter;
+    let of = [
+        ("d.run = ?", run.as_ref().map(ToString::to_string)),
+        ("d.integration = ?", integration.clone()),
+        ("d.operation = ?", operation.clone()),
+        ("d.code = ?", code.clone()),
+        ("d.run < ?", before.as_ref().map(ToString::to_string)),
+    ];
+    let (conditions, values): (Vec<&str>, Vec<Value>) =
+        of.into_iter().filter_map(|(condition, value)| Some((condition, Value::Text(value?)))).unzip();
+    let such =
+        if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    (such, values)
+}
+
+/// How many there are of each kind.
+pub(super) fn groups(connection: &Connection) -> rusqlite::Result<Vec<DeadGroup>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT integration, operation, class, code, count(*), min(died_at), max(died_at) FROM dead_letters \
+         GROUP BY integration, operation, class, code ORDER BY count(*) DESC, integration, operation, code LIMIT 1000",
+    )?;
+    let groups = statement.query_map([], |row| {
+        let count: i64 = row.get(4)?;
+        Ok(DeadGroup {
+            integration: row.get(0)?,
+            operation: row.get(1)?,
+            class: row.get(2)?,
+            code: row.get(3)?,
+            count: u64::try_from(count).unwrap_or(0),
+            first: wall(row.get(5)?),
+            last: wall(row.get(6)?),
+        })
+    })?;
+    groups.collect()
+}
+
+/// The run of a dead letter, with all that is needed to go on with it.
+pub(super) fn run(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
+    let sql = format!(
+        "SELECT {UNFINISHED} FROM runs WHERE id = ?1 AND state IS NOT NULL AND finished_at IS NOT NULL \
+         AND EXISTS (SELECT 1 FROM dead_letters WHERE run = ?1)"
+    );
+    connection.prepare_cached(&sql)?.query_row([id.as_str()], SealedUnfinished::read).optional()
+}
+
+/// A run that is taken up again, sealed.
+pub(super) struct SealedReopened {
+    id: String,
+    integration: String,
+    rank: i64,
+    not_before: i64,
+    revision: u32,
+    state: Vec<u8>,
+}
+
+impl SealedReopened {
+    pub(super) fn seal(reopened: &Reopened, keyring: &Keyring) -> Self {
+        Self {
+            id: reopened.id.to_string(),
+            integration: reopened.queue.integration.to_string(),
+            rank: rank(reopened.priority),
+            not_before: millis(reopened.queue.not_before),
+            revision: reopened.progress.revision,
+            state: seal_state(&reopened.id, &reopened.progress, keyring),
+        }
+    }
+}
+
+/// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none.
+pub(super) fn reopen(connection: &Connection, reopened: &SealedReopened) -> rusqlite::Result<bool> {
+    let gone =
+        connection.prepare_cached("DELETE FROM dead_letters WHERE run = ?1")?.execute([&reopened.id])?;
+    // Asked once more, it has been taken up already.
+    let again = "SELECT 1 FROM runs WHERE id = ?1 AND revision = ?2 AND finished_at IS NULL";
+    if gone == 0 {
+        return connection.prepare_cached(again)?.exists(params![reopened.id, reopened.revision]);
+    }
+    connection
+        .prepare_cached(
+            "UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, claim_until = NULL, \
+             queue = ?2, rank = ?3, lane = coalesce(client, '-'), not_before = ?4, lease_until = NULL, tries = 0, \
+             first_try = NULL, cancel = 0, fence = fence + 1, revision = ?5, state = ?6 WHERE id = ?1",
+        )?
+        .execute(params![
+            reopened.id,
+            reopened.integration,
+            reopened.rank,
+            reopened.not_before,
+            reopened.revision,
+            reopened.state,
+        ])?;
+    Ok(true)
+}
+
+/// Lets dead letters go that are old, and their runs with them at their own time.
+pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM dead_letters WHERE run IN (SELECT run FROM dead_letters WHERE died_at < ?1 ORDER BY run LIMIT ?2)",
+        )?
+        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX)])
+}
