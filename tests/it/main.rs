@@ -53,6 +53,7 @@ mod a_retry_that_cannot_fit_the_deadline_fails_at_once;
 mod a_rotated_secret_is_tried_once_on_401;
 mod a_run_finishes_with_the_plan_it_began_with;
 mod a_sandbox_is_as_narrow_and_as_private_as_it_is_told;
+mod a_server_killed_at_any_instant_keeps_its_word;
 mod a_server_lives_on_whatever_becomes_of_its_log;
 mod a_sighup_reloads;
 mod a_sigterm_drains_and_exits_0;
