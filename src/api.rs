@@ -1,7 +1,7 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
 //! - `operations`: runs operations, `queueing`: leaves them to the queue, `keys`: their idempotency keys, `answers`: what is told at their end; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
-//! - `admin`: integrations and their breakers; `dead_letters`: what a person has to look at; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
+//! - `admin`: integrations and their breakers; `audit`: who has done what; `dead_letters`: what a person has to look at; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - `openapi`: both APIs as documents; `docs`: the same as pages, and a page for each error;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
 //! - `access`: who may; `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies;
@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 pub(crate) mod answers;
+mod audit;
 mod body;
 mod browser;
 mod catalogue;
@@ -110,11 +111,11 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .service(get("/runs", runs::list))
         .service(get("/runs/{id}", runs::show))
         .service(post("/runs/{id}/cancel", runs::cancel))
+        .service(get("/audit", audit::list))
         .service(get("/dead-letters", dead_letters::list))
         .service(get("/dead-letters/groups", dead_letters::groups))
         .service(
-            web::resource("/dead-letters/{id}")
-                .route(web::get().to(dead_letters::show))
+            only("/dead-letters/{id}", Only::GetOrDelete, web::get().to(dead_letters::show))
                 .route(web::delete().to(dead_letters::forget)),
         )
         .service(post("/dead-letters/{id}/redrive", dead_letters::redrive))

@@ -29,7 +29,7 @@ use crate::plans::{self, Plans};
 use crate::queue::{self, Queues};
 use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
-use crate::{recovery, retention};
+use crate::{control, recovery, retention};
 
 /// Connections at once, on each listener's worker.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -162,6 +162,7 @@ impl App {
             self.metrics,
             reloader,
         ));
+        control::take_up(&state, &**state.store()).await?;
         let handles = [
             serve(api_server(&state, &listen, api_listener), "the business API", api)?,
             serve(admin_server(&state, &listen, admin_listener), "the admin API", admin)?,

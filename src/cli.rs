@@ -13,10 +13,12 @@ mod call;
 mod check;
 mod client;
 mod completions;
+mod dead_letters;
 mod demo;
 mod integrations;
 mod keys;
 mod output;
+mod runs;
 mod sandbox;
 mod schema;
 mod screen;
@@ -40,7 +42,7 @@ const AFTER_HELP: &str = "Try it: `causeway demo` in one shell, `causeway status
 Environment:
   CAUSEWAY_CONFIG        the directory of configuration files, for serve and check
   CAUSEWAY_URL           where the business API is, for call
-  CAUSEWAY_ADMIN_URL     where the admin API is, for status, integrations and breaker
+  CAUSEWAY_ADMIN_URL     where the admin API is, for the commands that look at a server and operate it
   CAUSEWAY_CLIENT_KEY    the key for the business API, where the server asks for one
   CAUSEWAY_OPERATOR_KEY  the key for the admin API, where the server asks for one
   NO_COLOR               no colours
@@ -61,6 +63,10 @@ enum Command {
     Status(status::Args),
     /// Tell everything about the integrations of a server: breaker, limits, pool.
     Integrations(integrations::Args),
+    /// List the runs that a server keeps, show one, or have one stopped.
+    Runs(runs::Args),
+    /// Look after the runs that a person has to look at.
+    DeadLetters(dead_letters::Args),
     /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode.
     Breaker(breaker::Args),
     /// Make keys for those who call a server and those who operate it.
@@ -95,6 +101,8 @@ pub fn main() -> ExitCode {
         Command::Call(args) => call::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Integrations(args) => integrations::run(&args),
+        Command::Runs(args) => runs::run(&args),
+        Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Breaker(args) => breaker::run(&args),

@@ -25,6 +25,9 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
             Wall::from_unix_millis(now.unix_millis().saturating_sub(kept))
         };
         let (before, dead_before) = (ago(retention.runs), ago(retention.dead_letters));
+        if let Err(error) = state.store().forget_old_deeds(ago(retention.audit), SLICE).await {
+            tracing::warn!(%error, "old entries of the audit trail could not be let go");
+        }
         loop {
             let dead = state.store().forget_old_dead_letters(dead_before, SLICE).await;
             let runs = state.store().forget_old_runs(before, SLICE).await;

@@ -336,6 +336,49 @@ pub struct RunFilter {
     pub before: Option<RunId>,
 }
 
+/// What an operator does.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// When.
+    pub at: Wall,
+    /// Who, where operators are known by name.
+    pub operator: Option<String>,
+    /// What, in a word.
+    pub action: &'static str,
+    /// To what.
+    pub subject: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// What holds from then on.
+    pub control: Option<Control>,
+}
+
+/// Something that holds until an operator says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// What it is about.
+    pub key: String,
+    /// What holds; `None`: nothing any more.
+    pub value: Option<String>,
+}
+
+/// What an operator has done.
+#[derive(Clone, Debug)]
+pub struct Audited {
+    /// Grows with each.
+    pub id: i64,
+    /// When.
+    pub at: Wall,
+    /// Who, where operators are known by name.
+    pub operator: Option<String>,
+    /// What, in a word.
+    pub action: String,
+    /// To what.
+    pub subject: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// Keeps what must survive the process.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -392,6 +435,18 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lets dead letters go that died before then, at most `limit`, and says how many it were.
     async fn forget_old_dead_letters(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
+
+    /// Writes down who does what, and with it what holds from then on.
+    async fn audit(&self, deed: Deed) -> Result<(), Unavailable>;
+
+    /// Everything that operators have said and that holds.
+    async fn controls(&self) -> Result<Vec<(String, String)>, Unavailable>;
+
+    /// Who has done what, newest first, at most `limit` before that one.
+    async fn trail(&self, before: Option<i64>, limit: usize) -> Result<Vec<Audited>, Unavailable>;
+
+    /// Lets go of what was done before then, at most `limit`, and says how many it were.
+    async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
 
     /// Takes back all leases that have run out by then.
     async fn release(&self, by: Wall) -> Result<usize, Unavailable>;

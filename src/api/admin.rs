@@ -1,7 +1,8 @@
 //! `/admin/v1/integrations`: what operators see and do.
 //!
 //! State comes from the board; commands go to the integration's actor and are answered when they have taken effect.
-//! Nothing here survives a restart yet, and every answer says so (`durable: false`).
+//! What they say is written down before it takes effect, with who says it and why, and holds after a restart; where it could
+//! not be written down it takes effect all the same, and answers say so (`durable: false`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::health::{self, Health};
 use super::problem::{Code, Problem, printable};
 use super::shown::Notice;
 use super::{State, access, body, page};
+use crate::control::{self, Command};
 use crate::settings::duration;
 
 /// The largest body of a command, in bytes.
@@ -153,6 +155,7 @@ pub(super) async fn trip(
     let lasting = command.lasting.map(|text| lasting(&text)).transpose()?;
     let by = By::Operator(access::operator(&request));
     let change = ModeChange { by, ..ModeChange::trip(reason, lasting) };
+    tell_mode(&request, &state, place, "breaker.trip", &change).await;
     place.set_mode(change).await.map_err(|error| unreachable(&error))?;
     answer(&state, place)
 }
@@ -183,6 +186,7 @@ pub(super) async fn set_mode(
     }
     let by = By::Operator(access::operator(&request));
     let change = ModeChange { mode, reason, by, lasting };
+    tell_mode(&request, &state, &place, "breaker.mode", &change).await;
     place.set_mode(change).await.map_err(|error| unreachable(&error))?;
     answer(&state, &place)
 }
@@ -209,8 +213,27 @@ pub(super) async fn reset(
     let place = &*find(&state, &name)?;
     let command: ResetCommand = command(&request, payload).await?;
     let reason = command.reason.map(reason).transpose()?;
+    let (operator, subject) = (access::operator(&request), place.name().as_str());
+    let command = Command { operator, action: "breaker.reset", subject, reason: reason.clone() };
+    let written = control::audit(&state, command, Some(control::of_reset(subject))).await;
+    state.written(subject, written);
     place.reset(reason, access::operator(&request)).await.map_err(|error| unreachable(&error))?;
     answer(&state, place)
+}
+
+/// Writes down that a breaker's mode is set.
+async fn tell_mode(
+    request: &HttpRequest,
+    state: &State,
+    place: &Place,
+    action: &'static str,
+    change: &ModeChange,
+) {
+    let (operator, subject) = (access::operator(request), place.name().as_str());
+    let kept = control::of_mode(subject, change, state.clock().now().wall);
+    let command = Command { operator, action, subject, reason: Some(change.reason.clone()) };
+    let written = control::audit(state, command, Some(kept)).await;
+    state.written(subject, written);
 }
 
 /// Stops leasing queued runs; those that are executed go on.
@@ -243,8 +266,11 @@ async fn set_paused(
     let place = &*find(state, name)?;
     let command: ResetCommand = command(request, payload).await?;
     let reason = command.reason.map(reason).transpose()?;
-    let by = access::operator(request);
-    tracing::warn!(integration = place.name().as_str(), paused, reason, by, "leasing of queued runs is set");
+    let (operator, subject) = (access::operator(request), place.name().as_str());
+    let action = if paused { "queue.pause" } else { "queue.resume" };
+    let command = Command { operator, action, subject, reason };
+    let written = control::audit(state, command, Some(control::of_pause(subject, paused))).await;
+    state.written(subject, written);
     state.queues().set_paused(place.name(), paused);
     answer(state, place)
 }
@@ -337,7 +363,7 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
         },
         notices: live.shown().notices_of(place.name().as_str()),
         as_of: snapshot.at.wall,
-        durable: false,
+        durable: state.remembers(place.name().as_str()),
     })
 }
 

@@ -23,6 +23,7 @@ use serde_json::value::RawValue;
 use super::admin::{command, reason};
 use super::problem::{Code, Problem, printable};
 use super::{State, access, answers, context, page};
+use crate::control::{self, Command};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -245,8 +246,13 @@ pub(super) async fn forget(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let id = RunId::new(id.into_inner());
-    let by = access::operator(&request);
-    tracing::warn!(run_id = id.as_str(), by, "a dead letter is let go");
+    let command = Command {
+        operator: access::operator(&request),
+        action: "dead_letter.forget",
+        subject: id.as_str(),
+        reason: None,
+    };
+    control::audit(&state, command, None).await;
     let gone = state.store().forget_dead_letter(id.clone()).await.map_err(|error| unavailable(&error))?;
     if gone { Ok(HttpResponse::NoContent().finish()) } else { Err(unknown(&id)) }
 }
@@ -275,14 +281,14 @@ async fn take_up(
         let detail = "its operation cannot be had any more; let it go, and run what it was about anew";
         Problem::new(Code::NotReopened, detail)
     })?;
-    let by = access::operator(request);
-    let word = match resolution {
-        Resolution::Redrive => "redriven",
-        Resolution::Succeeded(_) => "resolved as succeeded",
-        Resolution::Failed => "resolved as failed",
-        Resolution::Resend => "sent again",
+    let action = match resolution {
+        Resolution::Redrive => "dead_letter.redrive",
+        Resolution::Succeeded(_) => "dead_letter.resolve.succeeded",
+        Resolution::Failed => "dead_letter.resolve.failed",
+        Resolution::Resend => "dead_letter.resolve.resend",
     };
-    tracing::warn!(run_id = id.as_str(), by, reason, "a dead letter is {word}");
+    let operator = access::operator(request);
+    control::audit(state, Command { operator, action, subject: id.as_str(), reason }, None).await;
     let not_before = state.clock().now().wall;
     let queue = Queue { integration: integration.clone(), not_before };
     let reopened = Reopened { id: id.clone(), priority, queue, progress };

@@ -191,6 +191,7 @@ pub struct Problem {
 pub(super) enum Only {
     Get,
     Post,
+    GetOrDelete,
 }
 
 impl Only {
@@ -198,6 +199,7 @@ impl Only {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::GetOrDelete => "GET, DELETE",
         }
     }
 }

@@ -13,6 +13,7 @@ use causeway_actors::mesh::Mesh;
 use causeway_actors::router;
 use causeway_actors::store::{ConfigurationId, Store};
 use causeway_core::name::OperationName;
+use dashmap::DashSet;
 use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,6 +38,8 @@ pub struct State {
     sample: Option<f64>,
     metrics: Option<PrometheusHandle>,
     store: Arc<dyn Store>,
+    /// Integrations about which something was said that is not written down.
+    unwritten: DashSet<String>,
     queues: Arc<Queues>,
     formers: Formers,
     runs: Arc<Semaphore>,
@@ -143,6 +146,7 @@ impl State {
             sample,
             metrics,
             store,
+            unwritten: DashSet::new(),
             queues,
             formers: Formers::default(),
             runs: Arc::new(Semaphore::new(max_runs as usize)),
@@ -194,6 +198,20 @@ impl State {
     /// What survives the process.
     pub const fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    /// What was said about an integration was written down, or not.
+    pub(super) fn written(&self, integration: &str, written: bool) {
+        if written {
+            self.unwritten.remove(integration);
+        } else {
+            self.unwritten.insert(integration.to_owned());
+        }
+    }
+
+    /// Whether a restart remembers what operators have said about an integration.
+    pub(super) fn remembers(&self, integration: &str) -> bool {
+        !self.unwritten.contains(integration)
     }
 
     /// What is queued.

@@ -94,7 +94,8 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let until = document["breaker"]["manual"]["until"].as_str();
     let until = until.map_or_else(String::new, |until| format!(" until {}", moment(until)));
     output::say(&format!(
-        "{integration}: breaker is {state}{until} (kept in memory only: a restart forgets it)"
+        "{integration}: breaker is {state}{until}{}",
+        if document["durable"] == false { " (kept in memory only: a restart forgets it)" } else { "" }
     ))
 }
 

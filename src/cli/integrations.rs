@@ -1,4 +1,4 @@
-//! `causeway integrations list|show NAME`: how each external system is doing, as the admin API tells it.
+//! `causeway integrations list|show|pause|resume NAME`: how each external system is doing, as the admin API tells it.
 //!
 //! - `seen`: what the API answers; `words`: a word or two on each part of it; `whole`: everything about one.
 
@@ -45,6 +45,24 @@ pub(super) struct Args {
 enum Action {
     /// Every integration in a line: status and reasons, breaker, the tightest limit, pool.
     List,
+    /// Stop leasing the queued runs of one; those that are executed go on.
+    Pause {
+        /// The integration.
+        #[arg(value_name = "NAME")]
+        integration: String,
+        /// Why, for the log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Start leasing them again.
+    Resume {
+        /// The integration.
+        #[arg(value_name = "NAME")]
+        integration: String,
+        /// Why, for the log.
+        #[arg(long)]
+        reason: Option<String>,
+    },
     /// Everything about one: who has set its breaker's mode, why and until when; each limit with its reset.
     Show {
         /// The integration.
@@ -72,6 +90,18 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
                 }
                 let page: Page = server.read(&ask, &answer)?;
                 output::say(&table(&page.items, screen))
+            }
+            Action::Pause { integration, reason } | Action::Resume { integration, reason } => {
+                let paused = matches!(args.action, Action::Pause { .. });
+                let (word, what) = if paused { ("pause", "paused") } else { ("resume", "resumed") };
+                let path = format!("{PATH}/{}/{word}", segment(integration));
+                let body = serde_json::json!({ "reason": reason }).to_string();
+                let ask = Ask::post(format!("having {integration} {what}"), path, body);
+                let answer = send(&server, &ask, integration).await?;
+                if args.json {
+                    return output::show_json(&answer);
+                }
+                output::say(&format!("{integration}: its queue is {what}"))
             }
             Action::Show { integration } => {
                 let ask =

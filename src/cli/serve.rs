@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             version = env!("CARGO_PKG_VERSION"),
             api = %running.api,
             admin = %running.admin,
-            "causeway serves; breaker modes and counts live in memory only"
+            "causeway serves"
         );
         until_told_to_stop(running).await
     })

@@ -20,7 +20,7 @@ const MAX_KEYS: usize = 16;
 const MAX_ID: usize = 32;
 
 /// What is kept for how long in later versions.
-const NOT_YET: [&str; 4] = ["attempts", "webhooks", "events", "audit"];
+const NOT_YET: [&str; 3] = ["attempts", "webhooks", "events"];
 
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,11 +45,13 @@ pub struct Retention {
     pub runs: Duration,
     /// Dead letters that nobody has looked after; default 30 days.
     pub dead_letters: Duration,
+    /// Who has done what; default a year.
+    pub audit: Duration,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        let retention = Retention { runs: 30 * DAY, dead_letters: 30 * DAY };
+        let retention = Retention { runs: 30 * DAY, dead_letters: 30 * DAY, audit: 365 * DAY };
         Self { url: StoreUrl::Sqlite(PathBuf::from(DEFAULT_PATH)), retention }
     }
 }
@@ -64,6 +66,7 @@ impl StoreSettings {
                 Retention {
                     runs: table.or("runs", default.retention.runs, duration(KEPT)),
                     dead_letters: table.or("dead_letters", default.retention.dead_letters, duration(KEPT)),
+                    audit: table.or("audit", default.retention.audit, duration(KEPT)),
                 }
             }),
         }

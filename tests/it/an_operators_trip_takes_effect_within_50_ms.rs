@@ -123,7 +123,7 @@ async fn by_the_admin_api() {
         let breaker = &tripped["breaker"];
         assert_eq!((&breaker["mode"], &breaker["state"]), (&json!("forced_open"), &json!("forced_open")));
         assert_eq!(breaker["manual"]["reason"], "asked to stop");
-        assert_eq!(tripped["durable"], false);
+        assert_eq!(tripped["durable"], true);
     })
     .await;
 }

@@ -4,9 +4,10 @@
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
 //! file beside it says so, and is let go when the process ends, however it ends.
 //!
-//! `schema` makes the tables and brings older ones up to date, `runs`, `queue` and `dead` have the statements, `readers`
+//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead` and `control` have the statements, `readers`
 //! lends connections.
 
+mod control;
 mod dead;
 mod queue;
 mod readers;
@@ -24,8 +25,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Ending, Leased, NewRun, Parked, Progress,
-    QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
+    Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed, Ending, Leased, NewRun,
+    Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -178,6 +179,22 @@ impl Store for SqliteStore {
 
     async fn forget_old_dead_letters(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
         self.writer.write(move |connection| dead::forget_old(connection, before, limit)).await
+    }
+
+    async fn audit(&self, deed: Deed) -> Result<(), Unavailable> {
+        self.writer.write(move |connection| control::audit(connection, &deed)).await
+    }
+
+    async fn controls(&self) -> Result<Vec<(String, String)>, Unavailable> {
+        self.readers.read(control::controls).await
+    }
+
+    async fn trail(&self, before: Option<i64>, limit: usize) -> Result<Vec<Audited>, Unavailable> {
+        self.readers.read(move |connection| control::trail(connection, before, limit)).await
+    }
+
+    async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
+        self.writer.write(move |connection| control::forget_old(connection, before, limit)).await
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {

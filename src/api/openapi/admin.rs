@@ -66,6 +66,25 @@ pub(in crate::api) fn admin() -> Value {
             "pause_queue", "Stops leasing queued runs; those that are executed go on", &reset, &[]),
         "/admin/v1/integrations/{name}/resume": command(
             "resume_queue", "Starts leasing queued runs again", &reset, &[]),
+        "/admin/v1/audit": { "get": {
+            "operationId": "list_audit",
+            "summary": "Who has done what, when and why, newest first",
+            "parameters": paging(),
+            "responses": answers(
+                vec![(StatusCode::OK, document("A page.", &page_of(&json!({
+                    "type": "object",
+                    "required": ["at", "operator", "action", "subject", "reason"],
+                    "properties": {
+                        "at": { "type": "string", "format": "date-time" },
+                        "operator": { "type": ["string", "null"] },
+                        "action": { "type": "string" },
+                        "subject": { "type": "string" },
+                        "reason": { "type": ["string", "null"] },
+                    },
+                }))))],
+                &ANY.into_iter().chain([Code::StoreUnavailable]).collect::<Vec<_>>(),
+            ),
+        } },
         "/admin/v1/dead-letters": { "get": {
             "operationId": "list_dead_letters",
             "summary": "Runs that a person has to look at, newest first",

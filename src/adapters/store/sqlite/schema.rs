@@ -11,10 +11,11 @@ use super::super::sealing::Keyring;
 const APPLICATION_ID: i64 = 0x4357_4159;
 
 /// The steps, in order; one that has been released is never changed.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("schema/1_runs.sql"),
     include_str!("schema/2_queue.sql"),
     include_str!("schema/3_dead_letters.sql"),
+    include_str!("schema/4_control.sql"),
 ];
 
 /// Why a file is not used.
