@@ -136,6 +136,12 @@ pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
 
 /// Sets the tallies right.
 async fn count(state: &State) {
+    // Of those whose holder has died, or has not been heard of for too long.
+    match state.store().release(state.clock().now().wall).await {
+        Ok(0) => {}
+        Ok(released) => tracing::warn!(released, "leases had run out: their runs wait again"),
+        Err(error) => tracing::debug!(%error, "leases that have run out could not be looked for"),
+    }
     let depths = match state.store().queues().await {
         Ok(depths) => depths,
         Err(error) => return tracing::debug!(%error, "the queues could not be counted"),

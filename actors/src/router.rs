@@ -114,6 +114,9 @@ impl Router {
                 self.finish(&mut flight, outcome);
             }
         }
+        if flight.is_lost {
+            return self.leave(flight);
+        }
         self.keep(ctx, &mut flight);
         self.set_timer(ctx, &mut flight);
         if flight.is_done() {
@@ -123,6 +126,21 @@ impl Router {
             self.shared.board.run_changed(flight.run.so_far(), flight.client.clone(), self.index);
         }
         self.runs.insert(flight.run.id().clone(), flight);
+    }
+
+    /// Leaves a run to whoever leases it next: its own lease has run out, so nothing more is sent or written for it.
+    fn leave(&mut self, flight: Flight) {
+        tracing::warn!(
+            run_id = flight.run.id().as_str(),
+            "the lease of a run has run out: it is left to the next"
+        );
+        self.shared.board.run_came_to_nothing(flight.run.id());
+        if let Some(at) = flight.timer {
+            self.timers.remove(&(at, flight.run.id().clone()));
+        }
+        if let Some(meters) = self.meters.get(&flight.run.plan().operation).filter(|_| !flight.recorded) {
+            meters.withdrawn();
+        }
     }
 
     /// Does what a run asks for.
@@ -188,8 +206,8 @@ impl Router {
     fn dispatch(&self, ctx: &Context<Self>, flight: &mut Flight, held: Held) -> Result<(), Failure> {
         let Held { id, call, place, permit, .. } = held;
         if flight.lease.as_ref().is_some_and(|lease| !lease.holds(self.shared.clock.mono())) {
-            let message = "the run's lease had run out before its request was sent";
-            return Err(Failure::new(ErrorClass::Overloaded, "lease_expired", message));
+            flight.is_lost = true;
+            return Ok(());
         }
         let (reply, answered) = oneshot::channel();
         let (step, role) = (call.index, call.role);

@@ -44,6 +44,9 @@ pub(super) struct Flight {
     pub(super) queue: Option<Queue>,
     /// Tells whoever leased it that it is over or put off, by being dropped.
     pub(super) lease: Option<Lease>,
+    /// Its lease has run out.
+    pub(super) is_lost: bool,
+
     reply: Option<oneshot::Sender<Reply>>,
     /// Who asked for it.
     pub(super) client: Option<ClientName>,
@@ -85,6 +88,8 @@ impl Flight {
             put_off: Vec::new(),
             queue: None,
             lease: None,
+            is_lost: false,
+
             reply,
             client,
             _permit: permit,

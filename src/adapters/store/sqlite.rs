@@ -257,3 +257,211 @@ impl Store for SqliteStore {
         self.writer.write(move |connection| schema::touch(connection, at)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use causeway_actors::plan::TraceContext;
+    use causeway_actors::store::{Claim, Queue};
+    use causeway_core::json::Json;
+    use causeway_core::name::{CorrelationId, OperationName};
+    use causeway_core::operation::{Begin, CallPlan, Plan, Run, StepPlan, Steps};
+    use causeway_core::priority::Priority;
+    use secrecy::SecretString;
+
+    use super::*;
+
+    fn keyring(byte: u8) -> Keyring {
+        use base64::Engine as _;
+        let key = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+        Keyring::of(vec![("k1".to_owned(), SecretString::from(key))]).unwrap()
+    }
+
+    fn open(path: &Path) -> SqliteStore {
+        SqliteStore::open(path, keyring(1), Clock::start()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn wrong(path: &Path, keys: Keyring) -> String {
+        SqliteStore::open(path, keys, Clock::start()).err().expect("it is refused").to_string()
+    }
+
+    fn run(id: &str, claim: Option<Claim>, queue: Option<&str>, client: Option<&str>) -> NewRun {
+        let call = CallPlan {
+            integration: IntegrationName::new("stripe").unwrap(),
+            endpoint: causeway_core::name::EndpointName::new("charge").unwrap(),
+            endpoint_index: 0,
+            resend: causeway_core::idempotency::Resend::Never,
+            verify: None,
+            revision: 0,
+        };
+        let plan = Plan {
+            operation: OperationName::new("pay").unwrap(),
+            version: 1,
+            deadline: Duration::from_secs(1),
+            priority: Priority::Normal,
+            steps: Steps::new(vec![StepPlan::new(causeway_core::name::StepName::new("a").unwrap(), call)])
+                .unwrap(),
+            result: None,
+        };
+        let correlation_id = CorrelationId::new("c").unwrap();
+        let begin = Begin {
+            id: RunId::new(id),
+            correlation_id: correlation_id.clone(),
+            plan: Arc::new(plan),
+            input: Json::of(&"4242 4242"),
+            budget: None,
+            wait: None,
+        };
+        let begun = Run::begin(begin, Clock::start().now());
+        NewRun {
+            id: RunId::new(id),
+            client: client.map(|name| causeway_core::name::ClientName::new(name).unwrap()),
+            operation: OperationName::new("pay").unwrap(),
+            version: 1,
+            correlation_id,
+            trace: TraceContext::unrecorded(7),
+            priority: Priority::Normal,
+            created_at: Wall::from_unix_millis(1),
+            claim,
+            configuration: ConfigurationId::default(),
+            input: Json::of(&"4242 4242"),
+            progress: Progress::of(&begun),
+            part: None,
+            queue: queue.map(|name| Queue {
+                integration: IntegrationName::new(name).unwrap(),
+                not_before: Wall::from_unix_millis(1),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let foreign = dir.path().join("foreign.db");
+        Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE notes (text TEXT)").unwrap();
+        assert!(wrong(&foreign, keyring(1)).contains("another program"), "{}", wrong(&foreign, keyring(1)));
+        let text = dir.path().join("text.db");
+        fs::write(&text, "not a database, and long enough to be taken for one: ".repeat(40)).unwrap();
+        assert!(wrong(&text, keyring(1)).contains("not a database"));
+        assert!(fs::read_to_string(&text).unwrap().starts_with("not a database"), "nothing was changed");
+    }
+
+    #[test]
+    fn one_of_a_newer_version_or_sealed_under_another_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("causeway.db");
+        drop(open(&path));
+        let other = wrong(&path, keyring(2));
+        assert!(other.contains("damaged") || other.contains("not configured"), "{other}");
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_update(None, "user_version", 1000).unwrap();
+        drop(connection);
+        let newer = wrong(&path, keyring(1));
+        assert!(newer.contains("version 1000") && newer.contains("newer Causeway"), "{newer}");
+    }
+
+    #[tokio::test]
+    async fn one_of_every_older_version_is_brought_up_to_date() {
+        for version in 1..schema::STEPS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("causeway.db");
+            let connection = Connection::open(&path).unwrap();
+            for step in &schema::STEPS[..version] {
+                connection.execute_batch(step).unwrap();
+            }
+            connection.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+            connection.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            let old = "INSERT INTO runs (id, operation, version, correlation_id, trace, priority, status, revision, created_at, \
+                       configuration, input) VALUES ('run_old', 'pay', 1, 'c', 't', 'normal', 'succeeded', 0, 1, x'00', x'00')";
+            connection.execute(old, []).unwrap();
+            drop(connection);
+            let store = open(&path);
+            assert!(store.run(RunId::new("run_old")).await.unwrap().is_some(), "from version {version}");
+            assert!(matches!(store.claim_run(run("run_new", None, None, None)).await, Ok(Claimed::New)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_with_a_torn_tail_loses_nothing_that_was_acknowledged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, copy) = (dir.path().join("causeway.db"), dir.path().join("copy.db"));
+        let store = open(&path);
+        for n in 0..20 {
+            store.claim_run(run(&format!("run_{n:02}"), None, None, None)).await.unwrap();
+        }
+        // As the disk would be found after the power had gone in the middle of a write.
+        for end in ["", "-wal"] {
+            fs::copy(format!("{}{end}", path.display()), format!("{}{end}", copy.display())).unwrap();
+        }
+        let log = fs::File::options().append(true).open(format!("{}-wal", copy.display()));
+        log.unwrap().write_all(&[0xa5; 6000]).unwrap();
+        drop(store);
+        let store = open(&copy);
+        assert_eq!(store.unfinished_runs().await.unwrap().len(), 20);
+        assert_eq!(
+            store.unfinished(RunId::new("run_19")).await.unwrap().unwrap().input,
+            Json::of(&"4242 4242")
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_that_travelled_is_on_disk_in_the_clear() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("causeway.db");
+        let store = open(&path);
+        store.claim_run(run("run_1", None, None, None)).await.unwrap();
+        for end in ["", "-wal"] {
+            let bytes = fs::read(format!("{}{end}", path.display())).unwrap();
+            assert!(!bytes.windows(9).any(|window| window == b"4242 4242"), "{end}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_one_runs_whoever_asks_and_however_often() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("causeway.db"));
+        let claim = Claim { scope: [1; 32], fingerprint: [2; 32], retention: Duration::from_secs(60) };
+        assert!(matches!(store.claim_run(run("run_1", Some(claim), None, None)).await, Ok(Claimed::New)));
+        assert!(
+            matches!(store.claim_run(run("run_1", Some(claim), None, None)).await, Ok(Claimed::New)),
+            "asked twice"
+        );
+        let Ok(Claimed::Known(known)) = store.claim_run(run("run_2", Some(claim), None, None)).await else {
+            panic!("the key is taken")
+        };
+        assert_eq!((known.id.as_str(), known.fingerprint, known.answer), ("run_1", [2; 32], None));
+        store.forget_run(RunId::new("run_1")).await.unwrap();
+        assert!(matches!(store.claim_run(run("run_2", Some(claim), None, None)).await, Ok(Claimed::New)));
+    }
+
+    #[tokio::test]
+    async fn leases_go_by_turns_and_an_older_fence_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("causeway.db"));
+        for n in 0..6 {
+            store.claim_run(run(&format!("run_a{n}"), None, Some("stripe"), Some("a"))).await.unwrap();
+        }
+        store.claim_run(run("run_b0", None, Some("stripe"), Some("b"))).await.unwrap();
+        let stripe = || IntegrationName::new("stripe").unwrap();
+        let later = Clock::start().now().wall + Duration::from_secs(60);
+        let first = store.lease(stripe(), later, 2).await.unwrap();
+        let ids: Vec<&str> = first.iter().map(|leased| leased.run.id.as_str()).collect();
+        assert_eq!(ids, ["run_a0", "run_b0"], "one of each client");
+        assert_eq!(store.lease(stripe(), later, 10).await.unwrap().len(), 5);
+        assert!(store.lease(stripe(), later, 10).await.unwrap().is_empty(), "each is leased once");
+
+        // The lease runs out, and somebody else takes the run.
+        store.release(later).await.unwrap();
+        let again = store.lease(stripe(), later, 10).await.unwrap();
+        let again = again.into_iter().find(|leased| leased.run.id.as_str() == "run_a0").unwrap();
+        assert_eq!(again.ticket.fence, 2);
+        let progress = Progress { revision: 9, ..again.run.progress.clone() };
+        let old = store.record(RunId::new("run_a0"), 1, progress.clone()).await;
+        assert_eq!(old, Ok(false), "who holds an older fence has lost it");
+        assert_eq!(store.record(RunId::new("run_a0"), 2, progress).await, Ok(true));
+        let lost = store.heartbeat(vec![(RunId::new("run_a0"), 1), (RunId::new("run_a0"), 2)], later).await;
+        assert_eq!(lost, Ok(vec![RunId::new("run_a0")]));
+    }
+}

@@ -8,10 +8,10 @@ use rusqlite::{Connection, params};
 use super::super::sealing::Keyring;
 
 /// `CWAY`.
-const APPLICATION_ID: i64 = 0x4357_4159;
+pub(super) const APPLICATION_ID: i64 = 0x4357_4159;
 
 /// The steps, in order; one that has been released is never changed.
-const STEPS: [&str; 4] = [
+pub(super) const STEPS: [&str; 4] = [
     include_str!("schema/1_runs.sql"),
     include_str!("schema/2_queue.sql"),
     include_str!("schema/3_dead_letters.sql"),
