@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
+use causeway_actors::board::Condition;
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::QueueSpec;
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
@@ -215,6 +216,9 @@ fn room(state: &State, queue: &Queue, integration: &IntegrationName) -> Option<u
         (spec(state, integration).slots as usize).checked_sub(queue.active()).filter(|free| *free > 0)?;
     let free = free.min(MAX_LEASE);
     let Some(snapshot) = state.mesh().board().integration(integration.as_str()) else { return Some(free) };
+    if snapshot.condition != Condition::Running {
+        return None;
+    }
     let (view, age) = (&snapshot.view, state.clock().mono().since(snapshot.at.mono));
     if view.parked_for.is_some_and(|wait| wait > age) {
         return None;

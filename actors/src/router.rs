@@ -167,7 +167,7 @@ impl Router {
     fn execute(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) {
         let step = order.step;
         if let Err(failure) = self.send(ctx, flight, order) {
-            flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Failed(failure), Tries::NONE);
+            self.not_sent(flight, step, failure);
         }
     }
 
@@ -210,10 +210,10 @@ impl Router {
             return Ok(());
         }
         let (reply, answered) = oneshot::channel();
-        let (step, role) = (call.index, call.role);
+        let step = call.index;
         let message = Execute { id, call, plan: Arc::clone(place.plan()), permit, reply };
         place.send(message).map_err(|_| overloaded(&place))?;
-        flight.calls.push(OpenCall { id, step, role, place });
+        flight.calls.push(OpenCall { id, step, place });
         actix::spawn(await_step(ctx.address(), flight.run.id().clone(), id, answered));
         Ok(())
     }
@@ -348,8 +348,9 @@ impl Router {
         flight.run.spawned(now, step, id);
     }
 
-    fn not_sent(&self, flight: &mut Flight, step: usize, failure: Failure) {
-        flight.run.call_ended(self.shared.clock.now(), step, CallEnd::Failed(failure), Tries::NONE);
+    fn not_sent(&mut self, flight: &mut Flight, step: usize, failure: Failure) {
+        let (now, jitter) = (self.shared.clock.now(), self.jitter.next_unit());
+        flight.call_ended(now, step, CallEnd::Failed(failure), Tries::NONE, jitter);
     }
 
     /// Tells the world how a run has ended that is written down, or of which there was nothing to be written.
@@ -575,8 +576,11 @@ impl Handler<Resume> for Router {
         meters.began();
         let clock = &self.shared.clock;
         let Progress { revision, snapshot, intents, .. } = progress;
-        let sent =
-            |intent: &Intent| Sent { step: intent.step, role: intent.role, ago: keeping::age(intent, clock) };
+        let sent = |intent: &Intent| Sent {
+            step: intent.step,
+            role: intent.role,
+            ago: keeping::age(intent, clock.now().wall),
+        };
         let sent = intents.iter().filter(|intent| intent.in_doubt).map(sent).collect();
         let patient = lease.is_some();
         let resumed = Resumed {

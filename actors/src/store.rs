@@ -97,6 +97,8 @@ pub struct Ticket {
     pub first_try: Option<Wall>,
     /// Whether its caller was told where to look, and did not wait.
     pub is_async: bool,
+    /// Whether a person has said that it has failed.
+    pub is_resolved: bool,
 }
 
 /// A run that is leased.
@@ -288,6 +290,8 @@ pub struct DeadFilter {
 pub struct Reopened {
     /// Which.
     pub id: RunId,
+    /// Whether a person has said that it has failed: it is no dead letter for that again.
+    pub is_resolved: bool,
     /// How urgent it is.
     pub priority: Priority,
     /// Where it waits.

@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::problem::{Code, Problem};
 use super::shown::Notice;
-use super::{State, page};
+use super::{State, access, page};
+use crate::control::{self, Command};
 use crate::reload::ReloadError;
 use crate::settings::Finding;
 
@@ -35,7 +36,10 @@ pub(super) async fn notices(request: HttpRequest, state: Data<State>) -> Result<
     Ok(HttpResponse::Ok().json(page::of(&request, all)?))
 }
 
-pub(super) async fn reload(state: Data<State>) -> Result<HttpResponse, Problem> {
+pub(super) async fn reload(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
+    let operator = access::operator(&request);
+    let command = Command { operator, action: "config.reload", subject: "configuration", reason: None };
+    control::audit(&state, command, None).await;
     // In a task of its own: a caller that hangs up must not leave it half done.
     let reloading = actix_web::rt::spawn(async move { state.reload().await });
     match reloading.await.unwrap_or(Err(ReloadError::Lost)) {

@@ -291,7 +291,8 @@ async fn take_up(
     control::audit(state, Command { operator, action, subject: id.as_str(), reason }, None).await;
     let not_before = state.clock().now().wall;
     let queue = Queue { integration: integration.clone(), not_before };
-    let reopened = Reopened { id: id.clone(), priority, queue, progress };
+    let is_resolved = *resolution == Resolution::Failed;
+    let reopened = Reopened { id: id.clone(), is_resolved, priority, queue, progress };
     let taken = state.store().reopen(reopened).await.map_err(|error| unavailable(&error))?;
     if !taken {
         return Err(unknown(&id));

@@ -133,6 +133,10 @@ async fn attached(
     }
     asked.count("attached");
     let time = asked.budget.map_or(asked.plan.deadline, |budget| budget.min(asked.plan.deadline));
+    // However often the run of another comes to nothing meanwhile.
+    if state.clock().mono() >= arrived + time {
+        return Err(in_flight(asked, &id));
+    }
     let until = state.clock().instant(arrived + time);
     match tokio::time::timeout_at(until, end_of(state, &id)).await {
         Ok(answer) => answer.map_err(|error| unavailable(&error, false)),

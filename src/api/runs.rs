@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use super::problem::{Code, Problem, printable};
 use super::{State, access, answers, context, operations, page};
+use crate::control::{self, Command};
 
 /// The longest wait, in seconds: proxies in between give up where nothing moves.
 const MAX_WAIT: u64 = 60;
@@ -184,6 +185,11 @@ pub(super) async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     let client = access::client(&request);
     let asker = access::asker(client.as_ref());
+    if request.path().starts_with("/admin/") {
+        let operator = access::operator(&request);
+        control::audit(&state, Command { operator, action: "run.cancel", subject: &id, reason: None }, None)
+            .await;
+    }
     match state.mesh().board().cancel(&id, asker) {
         Some(outcome) if outcome.status.is_final() => Ok(told(&outcome)),
         Some(outcome) => Ok(goes_on(&outcome)),

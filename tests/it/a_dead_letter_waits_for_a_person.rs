@@ -112,13 +112,6 @@ async fn a_doubt_is_resolved_by_a_person() {
         let run = over(&server, &letter).await;
         assert_eq!(run["status"], status, "{act_as}: {run}");
         assert_eq!(provider.arrivals().len() - before, arrivals, "{act_as}");
-        if act_as == "failed" {
-            let id = letter["id"].as_str().expect("an id");
-            letters(&server, 1).await;
-            let path = format!("/admin/v1/dead-letters/{id}");
-            let gone = server.admin.delete(&path).await;
-            assert_eq!(gone.status, 204, "{gone:?}");
-        }
         letters(&server, 0).await;
     }
     for wrong in [
@@ -130,6 +123,20 @@ async fn a_doubt_is_resolved_by_a_person() {
         let path = "/admin/v1/dead-letters/run_0/resolve";
         server.admin.send(Ask::post(path, &wrong)).await.problem(400, "malformed_request");
     }
+}
+
+#[tokio::test]
+async fn one_may_be_let_go() {
+    let provider = Provider::start();
+    let server = Server::start(&config(&provider));
+    provider.always(Behaviour::status(422));
+    assert_eq!(server.api.run("later", &charge()).await.status, 202);
+    let letter = letters(&server, 1).await.remove(0);
+    let path = format!("/admin/v1/dead-letters/{}", letter["id"].as_str().expect("an id"));
+    assert_eq!(server.admin.delete(&path).await.status, 204);
+    letters(&server, 0).await;
+    server.admin.delete(&path).await.problem(404, "unknown_run");
+    assert_eq!(over(&server, &letter).await["status"], "failed", "its run stays as it is");
 }
 
 #[tokio::test]

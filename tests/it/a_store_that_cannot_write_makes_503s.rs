@@ -61,3 +61,37 @@ async fn a_file_that_may_not_grow() {
     assert_eq!(ended.status.code(), Some(0));
     assert!(ended.out.contains("the store fails") && ended.out.contains("the store works again"));
 }
+
+#[tokio::test]
+async fn what_was_accepted_before_waits_until_it_can() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    let operation = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge_once\"\n";
+    Config::payments(&provider.url(), "").operation("later", operation).write(dir.path());
+    let path = dir.path().to_str().expect("a path");
+    let mut server = Process::start(&mut causeway(&["serve", "--config", path]));
+    let (api, admin) = server.serves().await;
+    let pause = |word: &str| Ask::post(format!("/admin/v1/integrations/payments/{word}"), &json!({}));
+    admin.send(pause("pause")).await.ok();
+    let accepted = api.run("later", &charge()).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let place = accepted.header("location").expect("where to look").to_owned();
+    files_may_have(&server, "4096");
+    let resumed = admin.send(pause("resume")).await.ok();
+    assert_eq!(resumed["durable"], false, "it takes effect, and says that it is not written down");
+    // Its turn has come, and nothing can be written: it is neither sent nor failed.
+    until("the store has failed a few times", async || {
+        let metrics = admin.get("/metrics").await.body;
+        let errors = metrics.lines().find_map(|line| line.strip_prefix("causeway_store_errors_total "))?;
+        (errors.trim().parse::<f64>().ok()? >= 6.0).then_some(())
+    })
+    .await;
+    assert_eq!(provider.arrivals().len(), 0);
+    files_may_have(&server, "unlimited");
+    let run = until("the run is over", async || {
+        let run = api.get(&format!("{place}?wait=5")).await.ok();
+        run["finished_at"].is_string().then_some(run)
+    })
+    .await;
+    assert_eq!((&run["status"], &run["steps"][0]["attempts"]), (&json!("succeeded"), &json!(1)), "{run}");
+    assert_eq!(provider.effects().len(), 1);
+}

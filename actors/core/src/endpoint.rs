@@ -4,6 +4,7 @@
 //! [`Endpoint::interpret`] turns an answer into a result or a [`Failure`]. Where nothing is mapped, bytes pass
 //! through untouched. A provider's own rules come before the table in [`crate::classify`].
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -131,7 +132,7 @@ pub struct Endpoint {
 }
 
 /// A request as every attempt of a step sends it, but for credentials.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Materialised {
     /// The method.
     pub method: Method,
@@ -141,6 +142,14 @@ pub struct Materialised {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+}
+
+/// Shows what it is and how much, and nothing that travels.
+impl fmt::Debug for Materialised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (headers, body) = (self.headers.len(), self.body.len());
+        write!(f, "Materialised({}, {headers} headers, {body} bytes)", self.method)
+    }
 }
 
 /// An answer, as received.
@@ -251,7 +260,7 @@ impl Endpoint {
         Ok(())
     }
 
-    fn unmappable(&self, error: &dyn std::fmt::Display) -> Failure {
+    fn unmappable(&self, error: &dyn fmt::Display) -> Failure {
         let message = format!("writing the request of endpoint `{}`: {error}", self.name);
         Failure::new(ErrorClass::Internal, "request_mapping_failed", message)
     }
@@ -356,7 +365,7 @@ impl Endpoint {
         self.unreadable(answer, "unexpected_content_encoding", &message)
     }
 
-    fn unreadable(&self, answer: &Answer<'_>, code: &'static str, error: &dyn std::fmt::Display) -> Failure {
+    fn unreadable(&self, answer: &Answer<'_>, code: &'static str, error: &dyn fmt::Display) -> Failure {
         let message = format!("reading the response of endpoint `{}`: {error}", self.name);
         Failure::new(ErrorClass::InvalidResponse, code, message).status(Some(answer.status))
     }

@@ -351,6 +351,17 @@ impl Run {
         }
     }
 
+    /// Which of a step's calls is open.
+    pub fn role(&self, step: usize) -> Option<Role> {
+        let state = self.steps.get(step)?;
+        match state.open? {
+            Open::Serving | Open::Overdue => Some(StepPlan::role(state.provider)),
+            Open::Undoing => Some(Role::Undo),
+            Open::Looking => Some(Role::Verify),
+            Open::Recalling(_) | Open::Settling | Open::Leaving => None,
+        }
+    }
+
     /// Whether the caller was told that the run goes on: its outcome must then be found.
     pub const fn is_promised(&self) -> bool {
         self.answered

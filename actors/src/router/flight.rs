@@ -5,7 +5,6 @@ use std::sync::Arc;
 use actix::dev::SendError;
 use causeway_core::classify::Safety;
 use causeway_core::failure::{ErrorClass, Failure};
-use causeway_core::idempotency::Role;
 use causeway_core::integration::{CallEnd, CallId};
 use causeway_core::json::Json;
 use causeway_core::name::ClientName;
@@ -16,7 +15,7 @@ use causeway_core::time::{Mono, Now};
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::keeping::Kept;
+use super::keeping::{self, Kept};
 use super::messages::{Answer, Lease, LeaseEnd, News, NotRun, Reply, RunPermit, Standing};
 use crate::directory::{Directory, Place};
 use crate::integration::{Cancel, StepEnd};
@@ -57,7 +56,6 @@ pub(super) struct Flight {
 pub(super) struct OpenCall {
     pub(super) id: CallId,
     pub(super) step: usize,
-    pub(super) role: Role,
     pub(super) place: Arc<Place>,
 }
 
@@ -89,7 +87,6 @@ impl Flight {
             queue: None,
             lease: None,
             is_lost: false,
-
             reply,
             client,
             _permit: permit,
@@ -111,12 +108,9 @@ impl Flight {
         match news {
             News::Overdue(attempts) => self.run.call_is_overdue(now, step, attempts),
             News::Ended(StepEnd { end, tries }) => {
-                let open = self.calls.swap_remove(place);
-                if self.puts_off(now, &open, &end, tries, jitter) {
-                    return self.put_off.push((step, end, tries));
-                }
+                self.calls.swap_remove(place);
                 let acted = self.run.target(step).is_some_and(|call| call.safety() == Safety::Mutating);
-                self.run.call_ended(now, step, end, tries);
+                self.call_ended(now, step, end, tries, jitter);
                 if acted && let Some(kept) = &mut self.kept {
                     kept.changed();
                 }
@@ -128,39 +122,58 @@ impl Flight {
                 let may_act = |call: &CallPlan| call.safety() == Safety::Mutating;
                 let doubt = self.run.target(step).is_none_or(may_act);
                 let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-                self.run.call_ended(now, step, end, Tries { made: 0, sent: doubt });
+                self.call_ended(now, step, end, Tries { made: 0, sent: doubt }, jitter);
             }
         }
     }
 
-    /// Whether a call of a queued run is made again later, and when.
+    /// Takes the end of a call, made or not: the run is told, unless it is queued and the call is made again later.
+    pub(super) fn call_ended(
+        &mut self,
+        now: Now,
+        step: usize,
+        end: CallEnd<Json>,
+        tries: Tries,
+        jitter: f64,
+    ) {
+        match self.puts_off(now, step, &end, tries, jitter) {
+            None => self.run.call_ended(now, step, end, tries),
+            Some(queue) => {
+                self.put_off.push((step, end, tries));
+                if self.queue.as_ref().is_none_or(|other| other.not_before < queue.not_before) {
+                    self.queue = Some(queue);
+                }
+            }
+        }
+    }
+
+    /// Where, and until when, a queued run waits for a call of it to be made again; `None` where it is not.
     fn puts_off(
         &mut self,
         now: Now,
-        open: &OpenCall,
+        step: usize,
         end: &CallEnd<Json>,
         tries: Tries,
         jitter: f64,
-    ) -> bool {
-        let OpenCall { step, role, place, .. } = open;
-        let Some(kept) = self.kept.as_mut().filter(|kept| kept.ticket.fence > 0) else { return false };
+    ) -> Option<Queue> {
+        let kept = self.kept.as_mut().filter(|kept| kept.ticket.fence > 0)?;
         let (failure, doubt) = match end {
             CallEnd::Failed(failure) => (failure, false),
             CallEnd::Unknown(failure) => (failure, true),
-            CallEnd::Succeeded(_) | CallEnd::Cancelled => return false,
+            CallEnd::Succeeded(_) | CallEnd::Cancelled => return None,
         };
-        let Some(target) = self.run.target(*step).filter(|_| self.run.may_put_off(*step)) else {
-            return false;
-        };
+        let target = self.run.target(step).filter(|_| self.run.may_put_off(step))?;
+        let role = self.run.role(step)?;
         // Where the provider can be asked, it is.
         if doubt && target.verify.is_some() {
-            return false;
+            return None;
         }
-        let Some(endpoint) = place.plan().endpoints.get(target.endpoint_index) else { return false };
-        let sent_ago = kept.intent(*step, *role).map(|intent| now.wall.since(intent.at));
+        let place = self.directory.find(target.integration.as_str())?;
+        let endpoint = place.plan().endpoints.get(target.endpoint_index)?;
+        let sent_ago = kept.intent(step, role).map(|intent| keeping::age(intent, now.wall));
         let asked = QueuedAsk {
             tries: kept.ticket.tries,
-            class: if doubt { ErrorClass::Ambiguous } else { failure.class },
+            class: if doubt { ErrorClass::Ambiguous } else { queued::class_of(failure) },
             retry_after: failure.retry_after,
             age: kept.ticket.first_try.map(|first| now.wall.since(first)),
             may_resend: target.resend.allows(sent_ago),
@@ -168,20 +181,16 @@ impl Flight {
         };
         let QueuedDecision::Park { wait, tries: counted } = queued::decide(&endpoint.retry, &asked, jitter)
         else {
-            return false;
+            return None;
         };
         kept.ticket.tries = counted;
         if tries.made > 0 {
             kept.ticket.first_try.get_or_insert(now.wall);
         }
         if !doubt {
-            kept.is_settled(*step, *role);
+            kept.is_settled(step, role);
         }
-        let queue = Queue { integration: target.integration.clone(), not_before: now.wall + wait };
-        if self.queue.as_ref().is_none_or(|other| other.not_before < queue.not_before) {
-            self.queue = Some(queue);
-        }
-        true
+        Some(Queue { integration: target.integration.clone(), not_before: now.wall + wait })
     }
 
     /// Has the run waited for later, once all that is out has come home.

@@ -20,13 +20,12 @@ use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot, StepStatus};
-use causeway_core::time::{Mono, Now};
+use causeway_core::time::{Mono, Now, Wall};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Router;
 use super::messages::{Standing, Stays};
 use crate::attempt;
-use crate::clock::Clock;
 use crate::directory::Place;
 use crate::plan::{IntegrationPlan, StepCall};
 use crate::store::{
@@ -332,11 +331,10 @@ impl Kept {
 
     /// The calls that go with the next write.
     fn leaving(&mut self) -> Vec<(CallId, StepCall, Arc<IntegrationPlan>)> {
-        // Those that were written down before are about to be sent once more.
+        // Those that were written down before are about to be sent once more, byte for byte.
         for held in self.held.iter_mut().filter(|held| held.safety == Safety::Mutating) {
-            let known = |it: &&mut Intent| it.step == held.call.index && it.role == held.call.role;
-            if let Some(intent) = self.intents.iter_mut().find(known) {
-                intent.in_doubt = true;
+            let is_known = |it: &&Intent| it.step == held.call.index && it.role == held.call.role;
+            if let Some(intent) = self.intents.iter().find(is_known) {
                 held.call.request = Some(intent.request.clone());
             }
         }
@@ -349,7 +347,8 @@ impl Kept {
     }
 
     fn progress(&self, snapshot: Snapshot) -> Progress {
-        let (intents, children) = (self.intents.clone(), self.children.clone());
+        let (mut intents, children) = (self.intents.clone(), self.children.clone());
+        put_in_doubt(&mut intents, self.held.iter().filter(|held| held.leaving));
         Progress { revision: self.revision, snapshot, intents, children }
     }
 
@@ -362,7 +361,7 @@ impl Kept {
     ) -> Ending {
         // What a person may take up again.
         let unsettled = outcome.status == RunStatus::Unknown
-            || (outcome.status == RunStatus::Failed && self.ticket.fence > 0);
+            || (outcome.status == RunStatus::Failed && self.ticket.fence > 0 && !self.ticket.is_resolved);
         Ending {
             id: outcome.id.clone(),
             status: outcome.status,
@@ -423,6 +422,7 @@ impl Kept {
         intents: Vec<Intent>,
     ) -> Next {
         self.intents.extend(intents);
+        put_in_doubt(&mut self.intents, left.iter());
         Next::Send(
             left.into_iter()
                 .map(|mut held| {
@@ -443,6 +443,14 @@ impl Kept {
         let intent = self.intent(held.call.index, held.call.role);
         held.call.request = intent.map(|intent| intent.request.clone());
         held
+    }
+}
+
+/// What goes with a write may have acted from then on.
+fn put_in_doubt<'a>(intents: &mut [Intent], leaving: impl Iterator<Item = &'a Held> + Clone) {
+    for intent in intents {
+        let goes = |held: &Held| held.call.index == intent.step && held.call.role == intent.role;
+        intent.in_doubt |= leaving.clone().any(goes);
     }
 }
 
@@ -521,8 +529,7 @@ fn death(outcome: &Outcome) -> Death {
 
 /// How long ago what a run may have sent was written down. A clock that has been set back since tells nothing: it is as
 /// if it was long ago.
-pub(super) fn age(intent: &Intent, clock: &Clock) -> Duration {
-    let now = clock.now().wall;
+pub(super) fn age(intent: &Intent, now: Wall) -> Duration {
     if now + CLOCK_SLACK < intent.at { Duration::MAX } else { now.since(intent.at) }
 }
 

@@ -464,4 +464,31 @@ mod tests {
         let lost = store.heartbeat(vec![(RunId::new("run_a0"), 1), (RunId::new("run_a0"), 2)], later).await;
         assert_eq!(lost, Ok(vec![RunId::new("run_a0")]));
     }
+
+    #[tokio::test]
+    async fn what_is_old_goes_however_much_stays_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("causeway.db"));
+        for n in 0..20 {
+            store.claim_run(run(&format!("run_000000000001{n:04}"), None, None, None)).await.unwrap();
+        }
+        let old = RunId::new("run_0000000000019999");
+        store.claim_run(run(old.as_str(), None, None, None)).await.unwrap();
+        let answer = causeway_actors::store::StoredAnswer { status: 200, body: Bytes::from_static(b"{}") };
+        let ending = Ending {
+            id: old.clone(),
+            status: causeway_core::operation::RunStatus::Succeeded,
+            at: Wall::from_unix_millis(2),
+            answer,
+            progress: None,
+            children: Vec::new(),
+            fence: 0,
+            death: None,
+        };
+        assert_eq!(store.finish_run(ending).await, Ok(true));
+        // More than a slice of runs that have not ended stand before it.
+        assert_eq!(store.forget_old_runs(Wall::from_unix_millis(1000), 5).await, Ok(1));
+        assert!(store.run(old).await.unwrap().is_none());
+        assert_eq!(store.unfinished_runs().await.unwrap().len(), 20);
+    }
 }

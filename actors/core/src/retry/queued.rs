@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::{RetrySpec, backoff, is_retryable};
-use crate::failure::ErrorClass;
+use crate::failure::{ErrorClass, Failure};
 
 /// A piece of queued work that did not succeed, and asks what becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,14 @@ pub struct QueuedAsk {
     pub may_resend: bool,
     /// Whether it was a trial of a half-open breaker.
     pub trial: bool,
+}
+
+/// What queued work is judged by that ended with this failure. A fault of our own that passes (an actor that is rebuilt, or
+/// has gone) says nothing of the work: it is kept waiting, as by a pool without room.
+pub fn class_of(failure: &Failure) -> ErrorClass {
+    let passes =
+        matches!(&*failure.code, "integration_restarting" | "integration_restarted" | "integration_lost");
+    if failure.class == ErrorClass::Internal && passes { ErrorClass::Overloaded } else { failure.class }
 }
 
 /// What becomes of it.
@@ -99,6 +107,15 @@ mod tests {
 
     const fn parked(secs: u64, tries: u32) -> QueuedDecision {
         QueuedDecision::Park { wait: Duration::from_secs(secs), tries }
+    }
+
+    #[test]
+    fn a_fault_of_our_own_that_passes_burns_no_try() {
+        let of = |code: &'static str| class_of(&Failure::new(ErrorClass::Internal, code, "m"));
+        assert_eq!(of("integration_restarting"), ErrorClass::Overloaded);
+        assert_eq!(of("request_mapping_failed"), ErrorClass::Internal);
+        let class = of("integration_lost");
+        assert!(matches!(answer(&asked(class)), QueuedDecision::Park { tries: 0, .. }));
     }
 
     #[test]

@@ -125,6 +125,7 @@ pub(super) struct SealedReopened {
     not_before: i64,
     revision: u32,
     state: Vec<u8>,
+    is_resolved: bool,
 }
 
 impl SealedReopened {
@@ -136,6 +137,7 @@ impl SealedReopened {
             not_before: millis(reopened.queue.not_before),
             revision: reopened.progress.revision,
             state: seal_state(&reopened.id, &reopened.progress, keyring),
+            is_resolved: reopened.is_resolved,
         }
     }
 }
@@ -153,7 +155,7 @@ pub(super) fn reopen(connection: &Connection, reopened: &SealedReopened) -> rusq
         .prepare_cached(
             "UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, claim_until = NULL, \
              queue = ?2, rank = ?3, lane = coalesce(client, '-'), not_before = ?4, lease_until = NULL, tries = 0, \
-             first_try = NULL, cancel = 0, fence = fence + 1, revision = ?5, state = ?6 WHERE id = ?1",
+             first_try = NULL, cancel = 0, fence = fence + 1, revision = ?5, state = ?6, resolved = ?7 WHERE id = ?1",
         )?
         .execute(params![
             reopened.id,
@@ -162,6 +164,7 @@ pub(super) fn reopen(connection: &Connection, reopened: &SealedReopened) -> rusq
             reopened.not_before,
             reopened.revision,
             reopened.state,
+            reopened.is_resolved,
         ])?;
     Ok(true)
 }

@@ -106,7 +106,7 @@ fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Opti
         .execute(params![id, millis(until)])?;
     connection
         .prepare_cached(&format!(
-            "SELECT {UNFINISHED}, fence, tries, first_try, cancel, is_async FROM runs WHERE id = ?1"
+            "SELECT {UNFINISHED}, fence, tries, first_try, cancel, is_async, resolved FROM runs WHERE id = ?1"
         ))?
         .query_row([id], |row| {
             let first_try: Option<i64> = row.get("first_try")?;
@@ -115,6 +115,7 @@ fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Opti
                 tries: row.get("tries")?,
                 first_try: first_try.map(wall),
                 is_async: row.get("is_async")?,
+                is_resolved: row.get("resolved")?,
             };
             Ok(SealedLease { run: SealedUnfinished::read(row)?, ticket, cancelled: row.get("cancel")? })
         })

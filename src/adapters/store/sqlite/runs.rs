@@ -305,13 +305,15 @@ pub(super) fn forget(connection: &Connection, id: &RunId) -> rusqlite::Result<()
 
 /// Deletes runs that ended before then, the oldest first.
 pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) -> rusqlite::Result<usize> {
-    // Ids are in the order of their time, so the oldest are at the table's beginning.
+    // Ids are in the order of their time, so what ended before then is among what began before then: younger runs are not
+    // even looked at.
+    let youngest = format!("run_{:012x}", before.unix_millis());
     connection
         .prepare_cached(
-            "DELETE FROM runs WHERE id IN (SELECT id FROM (SELECT id, finished_at FROM runs ORDER BY id LIMIT ?2) \
-             WHERE finished_at < ?1 AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE run = id))",
+            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 AND NOT EXISTS \
+             (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT ?2)",
         )?
-        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX)])
+        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest])
 }
 
 const RECORD: [&str; 10] = [
