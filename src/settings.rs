@@ -99,7 +99,7 @@ pub use response_schema::{SchemaSettings, SchemaText};
 pub use schema::{Schema, schemas};
 pub use secret::SecretRef;
 pub use server::ServerSettings;
-pub use store::{EncryptionKey, EncryptionSettings, Retention, StoreSettings, StoreUrl};
+pub use store::{EncryptionKey, EncryptionSettings, PostgresUrl, Retention, StoreSettings, StoreUrl};
 pub use tls::{FilePath, IdentityFiles, TlsSettings};
 pub use traces::TraceSettings;
 

@@ -1,19 +1,26 @@
 //! The store: what must survive the process, behind the port of [`causeway_actors::store`].
 //!
-//! `store.url` chooses where it is: [`open`] gives an SQLite file back. The parts: `sealing` (nothing that travelled is
-//! on disk in the clear), `payload` (how it is written before it is sealed), `sqlite`.
+//! `store.url` chooses where it is: [`open`] gives an SQLite file back, or a PostgreSQL database. The parts: `sealing`
+//! (nothing that travelled is on disk in the clear), `payload` (how it is written before it is sealed), `rows` (what both
+//! write), `turns` (whose turn it is), `watch` (what a store tells of itself), `sqlite`, `postgres`.
 
 mod payload;
+mod postgres;
+mod rows;
 pub mod sealing;
 mod sqlite;
+mod turns;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use causeway_actors::clock::Clock;
 use causeway_actors::store::Store;
+use secrecy::SecretString;
 
 use crate::settings::{EncryptionSettings, StoreSettings, StoreUrl};
+use postgres::PostgresStore;
 use sealing::{KeyError, Keyring};
 use sqlite::SqliteStore;
 
@@ -63,6 +70,15 @@ pub async fn open(
             })?;
             Ok(Arc::new(opened?))
         }
+        StoreUrl::Postgres(url) => {
+            let at = || url.to_string();
+            let password = store.password.as_ref().map(|password| super::secrets::resolve(&password.value));
+            let password = password
+                .transpose()
+                .map_err(|error| OpenError::Store { place: at(), what: format!("its password: {error}") })?;
+            let keyring = Keyring::of(resolved(encryption)?)?;
+            Ok(Arc::new(PostgresStore::open(url, password, keyring, clock).await?))
+        }
     }
 }
 
@@ -82,11 +98,16 @@ fn keyring(settings: &EncryptionSettings, database: &Path) -> Result<Keyring, Op
         beside.push(".key");
         return Ok(Keyring::beside(&PathBuf::from(beside))?);
     }
+    Ok(Keyring::of(resolved(settings)?)?)
+}
+
+/// The keys that are configured.
+fn resolved(settings: &EncryptionSettings) -> Result<Vec<(String, SecretString)>, OpenError> {
     let mut keys = Vec::with_capacity(settings.keys.len());
     for key in &settings.keys {
         let secret = super::secrets::resolve(&key.key.value)
             .map_err(|error| KeyError::Unreadable { id: key.id.clone(), why: error.to_string() })?;
         keys.push((key.id.clone(), secret));
     }
-    Ok(Keyring::of(keys)?)
+    Ok(keys)
 }

@@ -6,7 +6,7 @@ use super::listen::{Keyed, ListenSettings};
 use super::logs::LogSettings;
 use super::reader::{Table, Value, shown};
 use super::redact::RedactSettings;
-use super::store::{EncryptionSettings, StoreSettings};
+use super::store::{EncryptionSettings, StoreSettings, StoreUrl};
 use super::traces::TraceSettings;
 
 /// The longest region, in bytes.
@@ -63,13 +63,23 @@ impl ServerSettings {
         let (clients, operators) = (access::clients(table), access::operators(table));
         // What is wrong with a client is told of it, not of the listener.
         let keyed = Keyed { api: table.had("clients"), admin: table.had("operators") };
+        let region = table.or("region", "local".to_owned(), region);
+        let listen = table.section("listen", |table| ListenSettings::read(table, keyed));
+        let store = table.section("store", StoreSettings::read);
+        let had_keys = table.had("encryption");
+        let encryption = table.section("encryption", EncryptionSettings::read);
+        if matches!(store.url, StoreUrl::Postgres(_)) && encryption.keys.is_empty() && !had_keys {
+            let message = "a database is sealed under keys of yours: give [encryption] keys (`causeway keys new encryption` \
+                           makes one)";
+            table.wrong("store", message);
+        }
         Self {
-            region: table.or("region", "local".to_owned(), region),
-            listen: table.section("listen", |table| ListenSettings::read(table, keyed)),
+            region,
+            listen,
             clients,
             operators,
-            store: table.section("store", StoreSettings::read),
-            encryption: table.section("encryption", EncryptionSettings::read),
+            store,
+            encryption,
             logs: table.section("logs", LogSettings::read),
             traces: table.section("traces", TraceSettings::read),
             redact: table.section("redact", RedactSettings::read),

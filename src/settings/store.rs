@@ -1,8 +1,11 @@
 //! `[store]` and `[encryption]`: where runs are kept, for how long, and what seals them.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ::url::Url;
 
 use super::error::Placed;
 use super::reader::forms::duration;
@@ -27,6 +30,8 @@ const NOT_YET: [&str; 3] = ["attempts", "webhooks", "events"];
 pub struct StoreSettings {
     /// Where it is.
     pub url: StoreUrl,
+    /// What a database server asks for.
+    pub password: Option<Placed<SecretRef>>,
     /// How long things are kept.
     pub retention: Retention,
 }
@@ -36,6 +41,24 @@ pub struct StoreSettings {
 pub enum StoreUrl {
     /// In a file; a relative path begins at the working directory.
     Sqlite(PathBuf),
+    /// In a database.
+    Postgres(PostgresUrl),
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PostgresUrl {
+    /// As it is written, without a password and without what stands below.
+    pub text: String,
+    /// The file with the authorities that its server's certificate may be of; `None`: the system's.
+    pub authorities: Option<PathBuf>,
+}
+
+/// As an operator may see it.
+impl fmt::Display for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.split('?').next().unwrap_or_default())
+    }
 }
 
 /// How long things are kept.
@@ -52,15 +75,24 @@ pub struct Retention {
 impl Default for StoreSettings {
     fn default() -> Self {
         let retention = Retention { runs: 30 * DAY, dead_letters: 30 * DAY, audit: 365 * DAY };
-        Self { url: StoreUrl::Sqlite(PathBuf::from(DEFAULT_PATH)), retention }
+        Self { url: StoreUrl::Sqlite(PathBuf::from(DEFAULT_PATH)), password: None, retention }
     }
 }
 
 impl StoreSettings {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         let default = Self::default();
+        let url = table.or("url", default.url, url);
+        let password = table.optional("password", |value| {
+            let at = value.position();
+            SecretRef::read(value).map(|value| Placed { value, at })
+        });
+        if password.is_some() && matches!(url, StoreUrl::Sqlite(_)) {
+            table.wrong("password", "a store in a file asks for no password; seal it by [encryption]");
+        }
         Self {
-            url: table.or("url", default.url, url),
+            url,
+            password,
             retention: table.section("retention", |table| {
                 table.not_yet(&NOT_YET);
                 Retention {
@@ -74,10 +106,13 @@ impl StoreSettings {
 }
 
 fn url(value: Value<'_>) -> Option<StoreUrl> {
-    const FORM: &str = "\"sqlite://data/causeway.db\"";
+    const FORM: &str = "\"sqlite://data/causeway.db\" or \"postgres://causeway@db.internal/causeway\"";
     let text = value.string(FORM)?;
     if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-        return value.wrong(&format!("a PostgreSQL store comes in a later version; write {FORM}"));
+        return match database(text) {
+            Ok(url) => Some(StoreUrl::Postgres(url)),
+            Err(wrong) => value.wrong(wrong),
+        };
     }
     let path = text.strip_prefix("sqlite://");
     match path.filter(|path| !path.is_empty() && !path.contains(char::is_control)) {
@@ -85,6 +120,35 @@ fn url(value: Value<'_>) -> Option<StoreUrl> {
         // What is refused may carry a password.
         None => value.wrong(&format!("this is not where a store can be; write {FORM}")),
     }
+}
+
+/// What is wrong with it is told without showing it: it may carry a password.
+fn database(text: &str) -> Result<PostgresUrl, &'static str> {
+    const FORM: &str = "this is not where a database can be; write \"postgres://user@host:5432/database\"";
+    let mut url = Url::parse(text).map_err(|_| FORM)?;
+    let query: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if url.password().is_some() || query.iter().any(|(key, _)| key == "password") {
+        return Err("a password does not belong into an address; write password = { env = \"…\" } beside it");
+    }
+    if url.fragment().is_some() || url.path().trim_start_matches('/').is_empty() {
+        return Err(FORM);
+    }
+    let mut authorities = None;
+    url.set_query(None);
+    for (key, value) in &query {
+        match (key.as_str(), value.as_str()) {
+            ("sslrootcert", path) => authorities = Some(PathBuf::from(path)),
+            // The certificate and the name in it are always checked.
+            ("sslmode", "verify-full" | "verify-ca") => {
+                url.query_pairs_mut().append_pair("sslmode", "require");
+            }
+            (key, value) => {
+                url.query_pairs_mut().append_pair(key, value);
+            }
+        }
+    }
+    // It writes blanks as `+`, which only forms read so.
+    Ok(PostgresUrl { text: url.as_str().replace('+', "%20"), authorities })
 }
 
 /// `[encryption]`.

@@ -43,12 +43,24 @@ const OF_THE_SERVER: &[Mistake] = &[
     ),
     server("region = \"a\"\nregion = \"b\"", "2:1: this is not TOML: duplicate key"),
     server(
-        "store = { url = \"postgres://db/causeway\" }",
-        "1:17: `store.url`: a PostgreSQL store comes in a later version; write \"sqlite://data/causeway.db\"",
+        "store = { url = \"postgres://causeway:hunter2@db/causeway\" }",
+        "1:17: `store.url`: a password does not belong into an address; write password = { env = \"…\" } beside it",
+    ),
+    server(
+        "store = { url = \"postgres://causeway@db\" }",
+        "1:17: `store.url`: this is not where a database can be; write \"postgres://user@host:5432/database\"",
+    ),
+    server(
+        "store = { url = \"postgres://causeway@db/causeway\" }",
+        "1:9: `store`: a database is sealed under keys of yours: give [encryption] keys (`causeway keys new encryption` makes one)",
+    ),
+    server(
+        "store = { password = { env = \"DB\" } }",
+        "1:22: `store.password`: a store in a file asks for no password; seal it by [encryption]",
     ),
     server(
         "store = { url = \"data/causeway.db\" }",
-        "1:17: `store.url`: this is not where a store can be; write \"sqlite://data/causeway.db\"",
+        "1:17: `store.url`: this is not where a store can be; write \"sqlite://data/causeway.db\" or \"postgres://causeway@db.internal/causeway\"",
     ),
     server(
         "encryption = { keys = [{ id = \"k1\", key = \"c2VjcmV0\" }] }",

@@ -12,30 +12,20 @@ use causeway::sandbox::{Action, Behaviour};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::support::postgres::{self, Database};
 use crate::support::process::causeway;
-use crate::support::{Ask, Client, Config, Process, Provider, until};
+use crate::support::{Ask, Client, Config, Dice, Process, Provider, until};
 
 /// As many kills as the tests make.
 const KILLS: usize = 200;
+/// As many kills as the tests make of a server whose store is a PostgreSQL database.
+const KILLS_ON_POSTGRES: usize = 50;
 /// Kills of one server's data, after which everything is compared.
 const KILLS_OF_ONE: usize = 25;
 /// Callers at once.
 const CALLERS: usize = 8;
 /// The longest that a server lives after it has begun to serve, in microseconds.
 const LIFE: u64 = 120_000;
-
-/// Numbers that follow from a seed (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-}
 
 /// What is asked for: by the amount of its charge it is known again in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,7 +96,7 @@ async fn ask_on(api: Client, words: Words, numbers: Arc<Mutex<u64>>, mut dice: D
 }
 
 /// Serves, is asked, and is killed: so often. Then everything that was wished is compared with what was done.
-async fn lives(kills: usize, seed: u64) {
+async fn lives(kills: usize, seed: u64, store: Store) {
     let mut dice = Dice(seed);
     let provider = Provider::start();
     let troubles = [
@@ -116,7 +106,16 @@ async fn lives(kills: usize, seed: u64) {
         Behaviour::status(503),
     ];
     let dir = tempfile::tempdir().expect("a directory");
-    config(&provider).write(dir.path());
+    let database = match store {
+        Store::Sqlite => None,
+        Store::Postgres => Some(Database::new().await),
+    };
+    let config = config(&provider);
+    let config = match &database {
+        None => config,
+        Some(database) => postgres::kept_in(config, &database.url, dir.path()),
+    };
+    config.write(dir.path());
     let path = dir.path().to_str().expect("a path").to_owned();
     let (words, numbers) = (Words::default(), Arc::new(Mutex::new(0)));
     for _ in 0..kills {
@@ -201,17 +200,33 @@ async fn lives(kills: usize, seed: u64) {
     server.terminate();
 }
 
-#[tokio::test]
-async fn and_does_nothing_twice() {
+/// Where the server keeps its word.
+#[derive(Clone, Copy)]
+enum Store {
+    Sqlite,
+    Postgres,
+}
+
+async fn kill(usual: usize, store: Store) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let kills = number("CRASH_KILLS").map_or(KILLS, |kills| usize::try_from(kills).expect("a number"));
+    let kills = number("CRASH_KILLS").map_or(usual, |kills| usize::try_from(kills).expect("a number"));
     let seed = number("CRASH_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
     println!("{kills} kills, seed {seed}");
     let mut left = kills;
     let mut dice = Dice(seed);
     while left > 0 {
         let some = left.min(KILLS_OF_ONE);
-        lives(some, dice.roll(u64::MAX)).await;
+        lives(some, dice.roll(u64::MAX), store).await;
         left -= some;
     }
+}
+
+#[tokio::test]
+async fn and_does_nothing_twice() {
+    kill(KILLS, Store::Sqlite).await;
+}
+
+#[tokio::test]
+async fn and_does_nothing_twice_on_postgres() {
+    kill(KILLS_ON_POSTGRES, Store::Postgres).await;
 }

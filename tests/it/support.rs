@@ -7,7 +7,8 @@
 //!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`secure`]: one that speaks TLS; [`authority`]:
 //!   certificates for others;
 //! - [`stripe`]: a server that speaks Stripe's API, and the configuration that is delivered;
-//! - [`fault`]: faults of our own;
+//! - [`fault`]: faults of our own; [`dice`]: chance that can be had again;
+//! - [`postgres`]: a real database server;
 //! - [`prometheus`]: a real Prometheus that scrapes a server; [`dashboards`]: what it is asked;
 //! - [`logs`]: what this process has logged;
 //! - [`wait`]: waiting for a condition, never for a while.
@@ -16,10 +17,12 @@ pub(crate) mod authority;
 pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod dashboards;
+pub(crate) mod dice;
 pub(crate) mod fault;
 pub(crate) mod gate;
 pub(crate) mod hostile;
 pub(crate) mod logs;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod provider;
@@ -31,6 +34,7 @@ pub(crate) mod wait;
 
 pub(crate) use client::{Answer, Ask, Client};
 pub(crate) use config::Config;
+pub(crate) use dice::Dice;
 pub(crate) use process::Process;
 pub(crate) use prometheus::Prometheus;
 pub(crate) use provider::Provider;

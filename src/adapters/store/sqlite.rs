@@ -33,7 +33,9 @@ use causeway_core::time::Wall;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
+use super::rows;
 use super::sealing::Keyring;
+use super::watch::Watch;
 use readers::Readers;
 use writer::Writer;
 
@@ -64,7 +66,9 @@ impl SqliteStore {
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
         // Whoever held a lease on it has ended: the file belongs to one server at a time.
         queue::release(&connection, Wall::from_unix_millis(u64::MAX)).map_err(|error| wrong(&error))?;
-        let writer = Writer::start(path.to_owned(), connection, clock).map_err(|error| wrong(&error))?;
+        let writer =
+            Writer::start(path.to_owned(), connection, Watch::new(path.display().to_string(), clock))
+                .map_err(|error| wrong(&error))?;
         let readers = Readers::new(path.to_owned());
         Ok(Self {
             keyring: Arc::new(keyring),
@@ -110,7 +114,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable> {
-        let row = runs::Row::seal(&run, &self.keyring);
+        let row = rows::Row::seal(&run, &self.keyring);
         let known = self.writer.write(move |connection| runs::claim(connection, &row)).await?;
         match known {
             None => Ok(Claimed::New),
@@ -119,12 +123,12 @@ impl Store for SqliteStore {
     }
 
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
-        let standing = runs::Standing::seal(&id, fence, &progress, &self.keyring);
+        let standing = rows::Standing::seal(&id, fence, &progress, &self.keyring);
         self.writer.write(move |connection| runs::record(connection, &standing)).await
     }
 
     async fn finish_run(&self, ending: Ending) -> Result<bool, Unavailable> {
-        let end = runs::End::seal(&ending, &self.keyring);
+        let end = rows::End::seal(&ending, &self.keyring);
         self.writer.write(move |connection| runs::finish(connection, &end)).await
     }
 
@@ -146,7 +150,7 @@ impl Store for SqliteStore {
     }
 
     async fn park(&self, parked: Parked) -> Result<bool, Unavailable> {
-        let parked = queue::SealedPark::seal(&parked, &self.keyring);
+        let parked = rows::SealedPark::seal(&parked, &self.keyring);
         self.writer.write(move |connection| queue::park(connection, &parked)).await
     }
 
@@ -169,7 +173,7 @@ impl Store for SqliteStore {
     }
 
     async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable> {
-        let reopened = dead::SealedReopened::seal(&reopened, &self.keyring);
+        let reopened = rows::SealedReopened::seal(&reopened, &self.keyring);
         self.writer.write(move |connection| dead::reopen(connection, &reopened)).await
     }
 
@@ -204,7 +208,7 @@ impl Store for SqliteStore {
     async fn queues(&self) -> Result<Vec<QueueDepth>, Unavailable> {
         let now = self.clock.now().wall;
         let depths = self.readers.read(move |connection| queue::depths(connection, now)).await?;
-        let depth = |(name, counts): (String, queue::QueueCounts)| {
+        let depth = |(name, counts): (String, rows::QueueCounts)| {
             let name = IntegrationName::new(&name).map_err(|error| Unavailable(error.to_string()))?;
             Ok(counts.of(name))
         };
@@ -238,14 +242,14 @@ impl Store for SqliteStore {
     }
 
     async fn keep_configuration(&self, id: ConfigurationId, files: Bytes) -> Result<(), Unavailable> {
-        let (sealed, at) = (runs::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
+        let (sealed, at) = (rows::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
         self.writer.write(move |connection| runs::keep_configuration(connection, id, &sealed, at)).await
     }
 
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable> {
         let keyring = Arc::clone(&self.keyring);
         let found = self.readers.read(move |connection| runs::configuration(connection, id)).await?;
-        found.map(|sealed| runs::open_configuration(id, &sealed, &keyring)).transpose()
+        found.map(|sealed| rows::open_configuration(id, &sealed, &keyring)).transpose()
     }
 
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
@@ -416,79 +420,5 @@ mod tests {
             let bytes = fs::read(format!("{}{end}", path.display())).unwrap();
             assert!(!bytes.windows(9).any(|window| window == b"4242 4242"), "{end}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_claim_is_one_runs_whoever_asks_and_however_often() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("causeway.db"));
-        let claim = Claim { scope: [1; 32], fingerprint: [2; 32], retention: Duration::from_secs(60) };
-        assert!(matches!(store.claim_run(run("run_1", Some(claim), None, None)).await, Ok(Claimed::New)));
-        assert!(
-            matches!(store.claim_run(run("run_1", Some(claim), None, None)).await, Ok(Claimed::New)),
-            "asked twice"
-        );
-        let Ok(Claimed::Known(known)) = store.claim_run(run("run_2", Some(claim), None, None)).await else {
-            panic!("the key is taken")
-        };
-        assert_eq!((known.id.as_str(), known.fingerprint, known.answer), ("run_1", [2; 32], None));
-        store.forget_run(RunId::new("run_1")).await.unwrap();
-        assert!(matches!(store.claim_run(run("run_2", Some(claim), None, None)).await, Ok(Claimed::New)));
-    }
-
-    #[tokio::test]
-    async fn leases_go_by_turns_and_an_older_fence_changes_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("causeway.db"));
-        for n in 0..6 {
-            store.claim_run(run(&format!("run_a{n}"), None, Some("stripe"), Some("a"))).await.unwrap();
-        }
-        store.claim_run(run("run_b0", None, Some("stripe"), Some("b"))).await.unwrap();
-        let stripe = || IntegrationName::new("stripe").unwrap();
-        let later = Clock::start().now().wall + Duration::from_secs(60);
-        let first = store.lease(stripe(), later, 2).await.unwrap();
-        let ids: Vec<&str> = first.iter().map(|leased| leased.run.id.as_str()).collect();
-        assert_eq!(ids, ["run_a0", "run_b0"], "one of each client");
-        assert_eq!(store.lease(stripe(), later, 10).await.unwrap().len(), 5);
-        assert!(store.lease(stripe(), later, 10).await.unwrap().is_empty(), "each is leased once");
-
-        // The lease runs out, and somebody else takes the run.
-        store.release(later).await.unwrap();
-        let again = store.lease(stripe(), later, 10).await.unwrap();
-        let again = again.into_iter().find(|leased| leased.run.id.as_str() == "run_a0").unwrap();
-        assert_eq!(again.ticket.fence, 2);
-        let progress = Progress { revision: 9, ..again.run.progress.clone() };
-        let old = store.record(RunId::new("run_a0"), 1, progress.clone()).await;
-        assert_eq!(old, Ok(false), "who holds an older fence has lost it");
-        assert_eq!(store.record(RunId::new("run_a0"), 2, progress).await, Ok(true));
-        let lost = store.heartbeat(vec![(RunId::new("run_a0"), 1), (RunId::new("run_a0"), 2)], later).await;
-        assert_eq!(lost, Ok(vec![RunId::new("run_a0")]));
-    }
-
-    #[tokio::test]
-    async fn what_is_old_goes_however_much_stays_before_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = open(&dir.path().join("causeway.db"));
-        for n in 0..20 {
-            store.claim_run(run(&format!("run_000000000001{n:04}"), None, None, None)).await.unwrap();
-        }
-        let old = RunId::new("run_0000000000019999");
-        store.claim_run(run(old.as_str(), None, None, None)).await.unwrap();
-        let answer = causeway_actors::store::StoredAnswer { status: 200, body: Bytes::from_static(b"{}") };
-        let ending = Ending {
-            id: old.clone(),
-            status: causeway_core::operation::RunStatus::Succeeded,
-            at: Wall::from_unix_millis(2),
-            answer,
-            progress: None,
-            children: Vec::new(),
-            fence: 0,
-            death: None,
-        };
-        assert_eq!(store.finish_run(ending).await, Ok(true));
-        // More than a slice of runs that have not ended stand before it.
-        assert_eq!(store.forget_old_runs(Wall::from_unix_millis(1000), 5).await, Ok(1));
-        assert!(store.run(old).await.unwrap().is_none());
-        assert_eq!(store.unfinished_runs().await.unwrap().len(), 20);
     }
 }

@@ -114,6 +114,11 @@ impl Process {
         self.child.wait().expect("it has ended");
     }
 
+    /// Waits for its end, on this thread.
+    pub(crate) fn wait(&mut self) {
+        self.child.wait().expect("it has ended");
+    }
+
     /// Waits for its end.
     pub(crate) async fn ended(mut self) -> Ended {
         let status = until("a program ends", async || self.child.try_wait().expect("its status")).await;

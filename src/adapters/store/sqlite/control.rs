@@ -4,7 +4,7 @@ use causeway_actors::store::{Audited, Control, Deed};
 use causeway_core::time::Wall;
 use rusqlite::{Connection, params};
 
-use super::runs::{millis, wall};
+use super::super::rows::{millis, wall};
 
 /// Writes down who does what, and with it what holds from then on.
 pub(super) fn audit(connection: &Connection, deed: &Deed) -> rusqlite::Result<()> {

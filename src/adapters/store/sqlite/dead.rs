@@ -1,13 +1,13 @@
 //! What is written and read of dead letters. Each function is one call's part of a transaction, and may be run twice.
 
-use causeway_actors::store::{DeadFilter, DeadGroup, DeadLetter, Death, Reopened, Unavailable};
+use causeway_actors::store::{DeadFilter, DeadGroup, Death};
 use causeway_core::name::RunId;
 use causeway_core::time::Wall;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::super::sealing::Keyring;
-use super::runs::{SealedRecord, SealedUnfinished, UNFINISHED, millis, rank, seal_state, wall};
+use super::super::rows::{SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall};
+use super::runs::{read_unfinished, record_at};
 
 const LETTER: &str = "d.run, d.integration, d.operation, d.step, d.class, d.code, d.died_at";
 
@@ -31,28 +31,15 @@ pub(super) fn forget(connection: &Connection, run: &RunId) -> rusqlite::Result<b
     Ok(gone == 1)
 }
 
-/// A dead letter with its run, as they are on disk.
-pub(super) struct SealedLetter {
-    death: Death,
-    died_at: i64,
-    record: SealedRecord,
-}
-
-impl SealedLetter {
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let death = Death {
-            integration: row.get(1)?,
-            operation: row.get(2)?,
-            step: row.get(3)?,
-            class: row.get(4)?,
-            code: row.get(5)?,
-        };
-        Ok(Self { death, died_at: row.get(6)?, record: SealedRecord::read_from(row, 7)? })
-    }
-
-    pub(super) fn open(self, keyring: &Keyring) -> Result<DeadLetter, Unavailable> {
-        Ok(DeadLetter { death: self.death, died_at: wall(self.died_at), run: self.record.open(keyring)? })
-    }
+fn read_letter(row: &rusqlite::Row<'_>) -> rusqlite::Result<SealedLetter> {
+    let death = Death {
+        integration: row.get(1)?,
+        operation: row.get(2)?,
+        step: row.get(3)?,
+        class: row.get(4)?,
+        code: row.get(5)?,
+    };
+    Ok(SealedLetter { death, died_at: row.get(6)?, record: record_at(row, 7)? })
 }
 
 /// Dead letters, newest first.
@@ -65,10 +52,10 @@ pub(super) fn list(
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let sql = format!(
         "SELECT {LETTER}, {} FROM dead_letters d JOIN runs r ON r.id = d.run{such} ORDER BY d.run DESC LIMIT ?",
-        SealedRecord::columns("r")
+        columns("r")
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    statement.query_map(params_from_iter(values), SealedLetter::read)?.collect()
+    statement.query_map(params_from_iter(values), read_letter)?.collect()
 }
 
 fn conditions(filter: &DeadFilter) -> (String, Vec<Value>) {
@@ -114,32 +101,7 @@ pub(super) fn run(connection: &Connection, id: &RunId) -> rusqlite::Result<Optio
         "SELECT {UNFINISHED} FROM runs WHERE id = ?1 AND state IS NOT NULL AND finished_at IS NOT NULL \
          AND EXISTS (SELECT 1 FROM dead_letters WHERE run = ?1)"
     );
-    connection.prepare_cached(&sql)?.query_row([id.as_str()], SealedUnfinished::read).optional()
-}
-
-/// A run that is taken up again, sealed.
-pub(super) struct SealedReopened {
-    id: String,
-    integration: String,
-    rank: i64,
-    not_before: i64,
-    revision: u32,
-    state: Vec<u8>,
-    is_resolved: bool,
-}
-
-impl SealedReopened {
-    pub(super) fn seal(reopened: &Reopened, keyring: &Keyring) -> Self {
-        Self {
-            id: reopened.id.to_string(),
-            integration: reopened.queue.integration.to_string(),
-            rank: rank(reopened.priority),
-            not_before: millis(reopened.queue.not_before),
-            revision: reopened.progress.revision,
-            state: seal_state(&reopened.id, &reopened.progress, keyring),
-            is_resolved: reopened.is_resolved,
-        }
-    }
+    connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
 }
 
 /// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none.

@@ -2,29 +2,14 @@
 //! and may be run twice; a lease that is asked for twice gives other runs the second time, and those of the first come back
 //! when their lease has run out.
 
-use causeway_actors::store::{Leased, Parked, QueueDepth, Ticket, Unavailable};
+use causeway_actors::store::Ticket;
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::sealing::Keyring;
-use super::runs::{SealedUnfinished, UNFINISHED, millis, seal_state, wall};
-
-/// The priorities, by rank.
-const RANKS: [i64; 3] = [0, 1, 2];
-
-/// A run that is leased, as it is on disk.
-pub(super) struct SealedLease {
-    run: SealedUnfinished,
-    ticket: Ticket,
-    cancelled: bool,
-}
-
-impl SealedLease {
-    pub(super) fn open(self, keyring: &Keyring) -> Result<Leased, Unavailable> {
-        Ok(Leased { run: self.run.open(keyring)?, ticket: self.ticket, cancelled: self.cancelled })
-    }
-}
+use super::super::rows::{QueueCounts, SealedLease, SealedPark, UNFINISHED, millis, wall};
+use super::super::turns;
+use super::runs::read_unfinished;
 
 /// Leases runs that are due. `turn` says which lane goes first, and whether the lowest rank does for once, so that it never
 /// starves.
@@ -37,11 +22,7 @@ pub(super) fn lease(
     turn: usize,
 ) -> rusqlite::Result<Vec<SealedLease>> {
     let mut due: Vec<String> = Vec::new();
-    let mut ranks = RANKS;
-    if turn % 8 == 7 {
-        ranks.reverse();
-    }
-    for rank in ranks {
+    for rank in turns::ranks(turn) {
         if due.len() >= limit {
             break;
         }
@@ -49,13 +30,7 @@ pub(super) fn lease(
         for lane in lanes_of(connection, integration, rank)? {
             lanes.push(due_in(connection, integration, rank, &lane, now, limit - due.len())?);
         }
-        let first = turn.checked_rem(lanes.len()).unwrap_or(0);
-        lanes.rotate_left(first);
-        // One of each lane, then the next of each.
-        let longest = lanes.iter().map(Vec::len).max().unwrap_or(0);
-        for place in 0..longest {
-            due.extend(lanes.iter().filter_map(|lane| lane.get(place).cloned()));
-        }
+        due.extend(turns::one_of_each(lanes, turn));
         due.truncate(limit);
     }
     due.iter().filter_map(|id| take(connection, id, until).transpose()).collect()
@@ -117,7 +92,7 @@ fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Opti
                 is_async: row.get("is_async")?,
                 is_resolved: row.get("resolved")?,
             };
-            Ok(SealedLease { run: SealedUnfinished::read(row)?, ticket, cancelled: row.get("cancel")? })
+            Ok(SealedLease { run: read_unfinished(row)?, ticket, cancelled: row.get("cancel")? })
         })
         .optional()
 }
@@ -138,29 +113,6 @@ pub(super) fn heartbeat(
         }
     }
     Ok(lost)
-}
-
-/// A run that is put off, sealed.
-pub(super) struct SealedPark {
-    id: String,
-    ticket: Ticket,
-    integration: String,
-    not_before: i64,
-    revision: u32,
-    state: Vec<u8>,
-}
-
-impl SealedPark {
-    pub(super) fn seal(parked: &Parked, keyring: &Keyring) -> Self {
-        Self {
-            id: parked.id.to_string(),
-            ticket: parked.ticket,
-            integration: parked.queue.integration.to_string(),
-            not_before: millis(parked.queue.not_before),
-            revision: parked.progress.revision,
-            state: seal_state(&parked.id, &parked.progress, keyring),
-        }
-    }
 }
 
 /// Puts a run off, if it is still held.
@@ -229,20 +181,4 @@ pub(super) fn depths(connection: &Connection, now: Wall) -> rusqlite::Result<Vec
         depths.entry(queue).or_default().leased = u64::try_from(count).unwrap_or(0);
     }
     Ok(depths.into_iter().collect())
-}
-
-/// What waits at one integration.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct QueueCounts {
-    pending: u64,
-    delayed: u64,
-    leased: u64,
-    oldest: Option<Wall>,
-}
-
-impl QueueCounts {
-    pub(super) fn of(self, integration: IntegrationName) -> QueueDepth {
-        let Self { pending, delayed, leased, oldest } = self;
-        QueueDepth { integration, pending, delayed, leased, oldest }
-    }
 }

@@ -1,122 +1,16 @@
 //! What is written and read of runs. Each function is one call's part of a transaction, and may be run twice.
 
-use bytes::Bytes;
-use causeway_actors::plan::TraceContext;
-use causeway_actors::store::{
-    ConfigurationId, Death, Ending, Known, NewRun, Progress, Queue, RunFilter, RunRecord, StoredAnswer,
-    Unavailable,
-};
-use causeway_core::json::Json;
-use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
+use causeway_actors::store::{ConfigurationId, RunFilter};
+use causeway_core::name::RunId;
 use causeway_core::operation::RunStatus;
-use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::super::payload;
-use super::super::sealing::Keyring;
+use super::super::rows::{
+    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis,
+};
 use super::dead;
-
-/// A run's row, sealed.
-pub(super) struct Row {
-    id: String,
-    client: Option<String>,
-    operation: String,
-    version: u32,
-    correlation_id: String,
-    trace: String,
-    priority: &'static str,
-    created_at: i64,
-    claim: Option<RowClaim>,
-    configuration: ConfigurationId,
-    revision: u32,
-    input: Vec<u8>,
-    state: Vec<u8>,
-    part: Option<i64>,
-    queue: Option<RowQueue>,
-    children: Vec<Self>,
-}
-
-struct RowQueue {
-    integration: String,
-    rank: i64,
-    lane: String,
-    not_before: i64,
-}
-
-struct RowClaim {
-    scope: [u8; 32],
-    fingerprint: [u8; 32],
-    retention: i64,
-}
-
-impl Row {
-    pub(super) fn seal(run: &NewRun, keyring: &Keyring) -> Self {
-        Self {
-            id: run.id.as_str().to_owned(),
-            client: run.client.as_ref().map(ToString::to_string),
-            operation: run.operation.to_string(),
-            version: run.version,
-            correlation_id: run.correlation_id.to_string(),
-            trace: run.trace.stored(),
-            priority: run.priority.as_str(),
-            created_at: millis(run.created_at),
-            claim: run.claim.map(|claim| RowClaim {
-                scope: claim.scope,
-                fingerprint: claim.fingerprint,
-                retention: i64::try_from(claim.retention.as_millis()).unwrap_or(i64::MAX),
-            }),
-            configuration: run.configuration,
-            revision: run.progress.revision,
-            input: keyring.seal(&input_of(run.id.as_str()), run.input.bytes()),
-            state: seal_state(&run.id, &run.progress, keyring),
-            part: run.part.and_then(|part| i64::try_from(part).ok()),
-            queue: run.queue.as_ref().map(|queue| RowQueue {
-                integration: queue.integration.to_string(),
-                rank: rank(run.priority),
-                lane: run.client.as_ref().map_or_else(|| NOBODY.to_owned(), ToString::to_string),
-                not_before: millis(queue.not_before),
-            }),
-            children: run.progress.children.iter().map(|child| Self::seal(child, keyring)).collect(),
-        }
-    }
-}
-
-/// The lane of runs of no named client: no name begins so.
-const NOBODY: &str = "-";
-
-pub(super) const fn rank(priority: Priority) -> i64 {
-    match priority {
-        Priority::High => 0,
-        Priority::Normal => 1,
-        Priority::Low => 2,
-    }
-}
-
-fn input_of(id: &str) -> String {
-    format!("runs.input/{id}")
-}
-
-fn state_of(id: &str) -> String {
-    format!("runs.state/{id}")
-}
-
-fn answer_of(id: &str) -> String {
-    format!("runs.answer/{id}")
-}
-
-pub(super) fn seal_state(id: &RunId, progress: &Progress, keyring: &Keyring) -> Vec<u8> {
-    keyring.seal(&state_of(id.as_str()), &payload::of_progress(progress))
-}
-
-pub(super) fn millis(at: Wall) -> i64 {
-    i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn wall(millis: i64) -> Wall {
-    Wall::from_unix_millis(u64::try_from(millis).unwrap_or(0))
-}
 
 /// Writes a run down; `Some` is the run that its key belongs to.
 pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Option<SealedKnown>> {
@@ -182,20 +76,6 @@ fn insert_all(connection: &Connection, children: &[Row]) -> rusqlite::Result<()>
     children.iter().try_for_each(|child| insert(connection, child).map(drop))
 }
 
-/// The run that a key belongs to, as it is on disk.
-pub(super) struct SealedKnown {
-    id: String,
-    fingerprint: [u8; 32],
-    answer: Option<(u16, Vec<u8>)>,
-}
-
-impl SealedKnown {
-    pub(super) fn open(self, keyring: &Keyring) -> Result<Known, Unavailable> {
-        let answer = open_answer(&self.id, self.answer, keyring)?;
-        Ok(Known { id: RunId::new(self.id), fingerprint: self.fingerprint, answer })
-    }
-}
-
 fn known(connection: &Connection, scope: &[u8; 32]) -> rusqlite::Result<Option<SealedKnown>> {
     connection
         .prepare_cached("SELECT id, fingerprint, answer_status, answer FROM runs WHERE claim = ?1")?
@@ -205,27 +85,6 @@ fn known(connection: &Connection, scope: &[u8; 32]) -> rusqlite::Result<Option<S
             Ok(SealedKnown { id: row.get(0)?, fingerprint: row.get(1)?, answer: answer.zip(body) })
         })
         .optional()
-}
-
-/// How a run stands, sealed.
-pub(super) struct Standing {
-    id: String,
-    fence: u32,
-    revision: u32,
-    state: Vec<u8>,
-    children: Vec<Row>,
-}
-
-impl Standing {
-    pub(super) fn seal(id: &RunId, fence: u32, progress: &Progress, keyring: &Keyring) -> Self {
-        Self {
-            id: id.to_string(),
-            fence,
-            revision: progress.revision,
-            state: seal_state(id, progress, keyring),
-            children: progress.children.iter().map(|child| Row::seal(child, keyring)).collect(),
-        }
-    }
 }
 
 /// Writes down how a run stands, unless something newer is there; `false` where somebody else has it.
@@ -245,36 +104,6 @@ pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::
 
 fn is_ours(connection: &Connection, id: &str, fence: u32) -> rusqlite::Result<bool> {
     connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1 AND fence = ?2")?.exists(params![id, fence])
-}
-
-/// How a run ended, sealed.
-pub(super) struct End {
-    id: String,
-    status: &'static str,
-    at: i64,
-    answer_status: u16,
-    answer: Vec<u8>,
-    state: Option<Vec<u8>>,
-    fence: u32,
-    children: Vec<Row>,
-    death: Option<Death>,
-}
-
-impl End {
-    pub(super) fn seal(ending: &Ending, keyring: &Keyring) -> Self {
-        let id = ending.id.as_str();
-        Self {
-            id: id.to_owned(),
-            status: ending.status.as_str(),
-            at: millis(ending.at),
-            answer_status: ending.answer.status,
-            answer: keyring.seal(&answer_of(id), &ending.answer.body),
-            state: ending.progress.as_ref().map(|progress| seal_state(&ending.id, progress, keyring)),
-            fence: ending.fence,
-            death: ending.death.clone(),
-            children: ending.children.iter().map(|child| Row::seal(child, keyring)).collect(),
-        }
-    }
 }
 
 /// Ends a run; `false` where somebody else has it.
@@ -316,112 +145,27 @@ pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) ->
         .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest])
 }
 
-const RECORD: [&str; 10] = [
-    "id",
-    "client",
-    "operation",
-    "version",
-    "correlation_id",
-    "status",
-    "created_at",
-    "finished_at",
-    "answer_status",
-    "answer",
-];
-
-/// A run, as it is on disk.
-pub(super) struct SealedRecord {
-    id: String,
-    client: Option<String>,
-    operation: String,
-    version: u32,
-    correlation_id: String,
-    status: String,
-    created_at: i64,
-    finished_at: Option<i64>,
-    answer: Option<(u16, Vec<u8>)>,
-}
-
-impl SealedRecord {
-    /// The columns of a run, of the table that goes by this name.
-    pub(super) fn columns(table: &str) -> String {
-        RECORD.map(|column| format!("{table}.{column}")).join(", ")
-    }
-
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Self::read_from(row, 0)
-    }
-
-    /// Reads a run whose columns begin at this place.
-    pub(super) fn read_from(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Self> {
-        let (status, body): (Option<u16>, Option<Vec<u8>>) = (row.get(at + 8)?, row.get(at + 9)?);
-        Ok(Self {
-            id: row.get(at)?,
-            client: row.get(at + 1)?,
-            operation: row.get(at + 2)?,
-            version: row.get(at + 3)?,
-            correlation_id: row.get(at + 4)?,
-            status: row.get(at + 5)?,
-            created_at: row.get(at + 6)?,
-            finished_at: row.get(at + 7)?,
-            answer: status.zip(body),
-        })
-    }
-
-    pub(super) fn open(self, keyring: &Keyring) -> Result<RunRecord, Unavailable> {
-        let answer = open_answer(&self.id, self.answer, keyring)?;
-        Ok(RunRecord {
-            client: self.client.map(|name| client(&name)).transpose()?,
-            operation: operation(&self.operation)?,
-            version: self.version,
-            correlation_id: correlation_id(&self.correlation_id)?,
-            status: RunStatus::named(&self.status).ok_or_else(|| unreadable("status", &self.id))?,
-            created_at: wall(self.created_at),
-            finished_at: self.finished_at.map(wall),
-            id: RunId::new(self.id),
-            answer,
-        })
-    }
-}
-
-fn open_answer(
-    id: &str,
-    answer: Option<(u16, Vec<u8>)>,
-    keyring: &Keyring,
-) -> Result<Option<StoredAnswer>, Unavailable> {
-    let Some((status, sealed)) = answer else { return Ok(None) };
-    let body = open(&answer_of(id), &sealed, keyring)?;
-    Ok(Some(StoredAnswer { status, body }))
-}
-
-fn open(place: &str, sealed: &[u8], keyring: &Keyring) -> Result<Bytes, Unavailable> {
-    keyring
-        .open(place, sealed)
-        .map(Bytes::from)
-        .map_err(|error| Unavailable(format!("reading {place}: {error}")))
-}
-
-fn unreadable(what: &str, id: &str) -> Unavailable {
-    Unavailable(format!("the {what} of {id} is not as this version writes it"))
-}
-
-fn client(name: &str) -> Result<ClientName, Unavailable> {
-    ClientName::new(name).map_err(|error| Unavailable(error.to_string()))
-}
-
-fn operation(name: &str) -> Result<OperationName, Unavailable> {
-    OperationName::new(name).map_err(|error| Unavailable(error.to_string()))
-}
-
-fn correlation_id(text: &str) -> Result<CorrelationId, Unavailable> {
-    CorrelationId::new(text).ok_or_else(|| Unavailable(format!("`{text}` is no correlation id")))
+/// Reads a run whose columns begin at this place.
+pub(super) fn record_at(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<SealedRecord> {
+    let (status, body): (Option<u16>, Option<Vec<u8>>) = (row.get(at + 8)?, row.get(at + 9)?);
+    Ok(SealedRecord {
+        id: row.get(at)?,
+        client: row.get(at + 1)?,
+        operation: row.get(at + 2)?,
+        version: row.get(at + 3)?,
+        correlation_id: row.get(at + 4)?,
+        status: row.get(at + 5)?,
+        created_at: row.get(at + 6)?,
+        finished_at: row.get(at + 7)?,
+        answer: status.zip(body),
+    })
 }
 
 /// One run.
 pub(super) fn one(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedRecord>> {
     connection
         .prepare_cached(&format!("SELECT {} FROM runs WHERE id = ?1", RECORD.join(", ")))?
-        .query_row([id.as_str()], SealedRecord::read)
+        .query_row([id.as_str()], |row| record_at(row, 0))
         .optional()
 }
 
@@ -460,54 +204,7 @@ pub(super) fn list(
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let mut statement = connection
         .prepare_cached(&format!("SELECT {} FROM runs{such} ORDER BY id DESC LIMIT ?", RECORD.join(", ")))?;
-    statement.query_map(params_from_iter(values), SealedRecord::read)?.collect()
-}
-
-fn queue(integration: &str, not_before: i64) -> Result<Queue, Unavailable> {
-    let integration = IntegrationName::new(integration).map_err(|error| Unavailable(error.to_string()))?;
-    Ok(Queue { integration, not_before: wall(not_before) })
-}
-
-/// A run that has not ended, as it is on disk.
-pub(super) struct SealedUnfinished {
-    id: String,
-    client: Option<String>,
-    operation: String,
-    version: u32,
-    correlation_id: String,
-    trace: String,
-    priority: String,
-    created_at: i64,
-    configuration: [u8; 32],
-    input: Vec<u8>,
-    state: Vec<u8>,
-    part: Option<u32>,
-    queue: Option<(String, i64)>,
-}
-
-impl SealedUnfinished {
-    pub(super) fn open(self, keyring: &Keyring) -> Result<NewRun, Unavailable> {
-        let input = open(&input_of(&self.id), &self.input, keyring)?;
-        let state = open(&state_of(&self.id), &self.state, keyring)?;
-        let progress = payload::progress(&state)
-            .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
-        Ok(NewRun {
-            client: self.client.map(|name| client(&name)).transpose()?,
-            operation: operation(&self.operation)?,
-            version: self.version,
-            correlation_id: correlation_id(&self.correlation_id)?,
-            trace: TraceContext::from_stored(&self.trace).ok_or_else(|| unreadable("trace", &self.id))?,
-            priority: self.priority.parse().map_err(|_| unreadable("priority", &self.id))?,
-            created_at: wall(self.created_at),
-            claim: None,
-            configuration: ConfigurationId(self.configuration),
-            input: Json::parse(input).map_err(|error| Unavailable(error.to_string()))?,
-            progress,
-            part: self.part.map(|part| part as usize),
-            queue: self.queue.map(|(name, at)| queue(&name, at)).transpose()?,
-            id: RunId::new(self.id),
-        })
-    }
+    statement.query_map(params_from_iter(values), |row| record_at(row, 0))?.collect()
 }
 
 /// The runs that have not ended, oldest first.
@@ -520,49 +217,27 @@ pub(super) fn unfinished_ids(connection: &Connection) -> rusqlite::Result<Vec<Ru
 /// A run that has not ended.
 pub(super) fn unfinished(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
     let sql = format!("SELECT {UNFINISHED} FROM runs WHERE finished_at IS NULL AND id = ?1");
-    connection.prepare_cached(&sql)?.query_row([id.as_str()], SealedUnfinished::read).optional()
+    connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
 }
 
-/// What there is to be known to go on with a run.
-pub(super) const UNFINISHED: &str = "id, client, operation, version, correlation_id, trace, priority, created_at, \
-                                     configuration, input, state, part, queue, not_before";
-
-impl SealedUnfinished {
-    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        let (queue, not_before): (Option<String>, Option<i64>) = (row.get("queue")?, row.get("not_before")?);
-        Ok(Self {
-            id: row.get("id")?,
-            client: row.get("client")?,
-            operation: row.get("operation")?,
-            version: row.get("version")?,
-            correlation_id: row.get("correlation_id")?,
-            trace: row.get("trace")?,
-            priority: row.get("priority")?,
-            created_at: row.get("created_at")?,
-            configuration: row.get("configuration")?,
-            input: row.get("input")?,
-            state: row.get("state")?,
-            part: row.get("part")?,
-            queue: queue.zip(not_before),
-        })
-    }
-}
-
-fn configuration_of(id: ConfigurationId) -> String {
-    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("configurations/{hex}")
-}
-
-pub(super) fn seal_configuration(id: ConfigurationId, files: &[u8], keyring: &Keyring) -> Vec<u8> {
-    keyring.seal(&configuration_of(id), files)
-}
-
-pub(super) fn open_configuration(
-    id: ConfigurationId,
-    sealed: &[u8],
-    keyring: &Keyring,
-) -> Result<Bytes, Unavailable> {
-    open(&configuration_of(id), sealed, keyring)
+/// Reads what there is to be known to go on with a run.
+pub(super) fn read_unfinished(row: &rusqlite::Row<'_>) -> rusqlite::Result<SealedUnfinished> {
+    let (queue, not_before): (Option<String>, Option<i64>) = (row.get("queue")?, row.get("not_before")?);
+    Ok(SealedUnfinished {
+        id: row.get("id")?,
+        client: row.get("client")?,
+        operation: row.get("operation")?,
+        version: row.get("version")?,
+        correlation_id: row.get("correlation_id")?,
+        trace: row.get("trace")?,
+        priority: row.get("priority")?,
+        created_at: row.get("created_at")?,
+        configuration: row.get("configuration")?,
+        input: row.get("input")?,
+        state: row.get("state")?,
+        part: row.get("part")?,
+        queue: queue.zip(not_before),
+    })
 }
 
 /// Keeps the files of a configuration.

@@ -14,22 +14,17 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread;
-use std::time::Duration;
 
-use causeway_actors::clock::Clock;
-use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::store::Unavailable;
-use causeway_core::time::Mono;
-use metrics::{Counter, Histogram};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
+
+use super::super::watch::Watch;
 
 /// The most calls that wait for the thread.
 const MAX_WAITING: usize = 16_384;
 /// The most calls in one commit.
 const MAX_GROUP: usize = 1024;
-/// How often, at most, it is logged that the store fails.
-const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Hands calls to the thread.
 pub(super) struct Writer {
@@ -68,19 +63,9 @@ where
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped.
-    pub(super) fn start(path: PathBuf, connection: Connection, clock: Clock) -> std::io::Result<Self> {
+    pub(super) fn start(path: PathBuf, connection: Connection, watch: Watch) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let thread = Thread {
-            path,
-            connection: Some(connection),
-            clock,
-            logged: None,
-            failing: false,
-            commit: Metric::StoreCommit.histogram(&Labels::none()),
-            group: Metric::StoreBatch.histogram(&Labels::none()),
-            errors: Metric::StoreErrors.counter(&Labels::none()),
-        };
-        thread.errors.increment(0);
+        let thread = Thread { path, connection: Some(connection), watch };
         thread::Builder::new().name("store".to_owned()).spawn(move || thread.serve(&waiting))?;
         Ok(Self { jobs })
     }
@@ -104,12 +89,7 @@ impl Writer {
 struct Thread {
     path: PathBuf,
     connection: Option<Connection>,
-    clock: Clock,
-    logged: Option<Mono>,
-    failing: bool,
-    commit: Histogram,
-    group: Histogram,
-    errors: Counter,
+    watch: Watch,
 }
 
 impl Thread {
@@ -122,28 +102,28 @@ impl Thread {
     }
 
     fn write(&mut self, mut group: Vec<Box<dyn Job>>) {
-        let began = self.clock.mono();
+        let began = self.watch.now();
         let result = match self.commit(&mut group) {
             Err(error) if group.len() > 1 && is_its_own(&error) => {
-                self.count(&error);
+                self.watch.count(&error);
                 return group.into_iter().for_each(|job| self.write(vec![job]));
             }
             Err(error) if !is_its_own(&error) => {
-                self.count(&error);
+                self.watch.count(&error);
                 self.connection = None;
                 self.commit(&mut group)
             }
             done => done,
         };
         match &result {
-            Ok(()) => self.works(),
+            Ok(()) => self.watch.works(),
             Err(error) => {
-                self.count(error);
-                self.fails(error);
+                self.connection = None;
+                self.watch.count(error);
+                self.watch.fails(error);
             }
         }
-        self.commit.record(self.clock.mono().since(began));
-        self.group.record(f64::from(u32::try_from(group.len()).unwrap_or(u32::MAX)));
+        self.watch.wrote(group.len(), began);
         let result = result.map_err(|error| Unavailable(error.to_string()));
         for job in group {
             job.answer(result.clone());
@@ -164,28 +144,6 @@ impl Thread {
             let _ = connection.execute_batch("ROLLBACK");
         }
         done
-    }
-
-    fn count(&self, error: &rusqlite::Error) {
-        self.errors.increment(1);
-        tracing::debug!(%error, "a group of writes failed");
-    }
-
-    fn fails(&mut self, error: &rusqlite::Error) {
-        self.failing = true;
-        self.connection = None;
-        let now = self.clock.mono();
-        if self.logged.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
-            self.logged = Some(now);
-            tracing::error!(%error, store = %self.path.display(), "the store fails: nothing is acknowledged until it works again");
-        }
-    }
-
-    fn works(&mut self) {
-        if std::mem::take(&mut self.failing) {
-            self.logged = None;
-            tracing::warn!(store = %self.path.display(), "the store works again");
-        }
     }
 }
 

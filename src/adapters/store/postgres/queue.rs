@@ -1,0 +1,170 @@
+//! What is written and read of the queue: runs that wait, and leases. Each may be done twice; a lease that is asked for
+//! twice gives other runs the second time, and those of the first come back when their lease has run out.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use causeway_actors::store::{Ticket, Unavailable};
+use causeway_core::name::{IntegrationName, RunId};
+use causeway_core::time::Wall;
+use deadpool_postgres::Client;
+use tokio_postgres::Row as Found;
+
+use super::super::rows::{QueueCounts, SealedLease, SealedPark, UNFINISHED, millis, wall};
+use super::super::turns;
+use super::batch::Kind;
+use super::database::{Database, Failed, rows, unavailable};
+use super::runs::{each, limit_of, number, read_unfinished};
+
+/// The runs of a rank that are due, of each client by itself. Clients are found in the index one after the other, not
+/// by going through the runs.
+const DUE: &str = "WITH RECURSIVE lanes (lane) AS ( \
+     (SELECT lane FROM runs WHERE queue = $1 AND rank = $2 AND lease_until IS NULL ORDER BY lane LIMIT 1) \
+     UNION ALL SELECT (SELECT lane FROM runs WHERE queue = $1 AND rank = $2 AND lease_until IS NULL AND lane > lanes.lane \
+     ORDER BY lane LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL) \
+     SELECT lanes.lane, due.id FROM lanes CROSS JOIN LATERAL (SELECT id, not_before FROM runs WHERE queue = $1 AND rank = $2 \
+     AND lane = lanes.lane AND lease_until IS NULL AND not_before <= $3 ORDER BY not_before, id LIMIT $4) due \
+     WHERE lanes.lane IS NOT NULL ORDER BY lanes.lane, due.not_before, due.id";
+
+/// Leases runs that are due. `turn` says which lane goes first, and whether the lowest rank does for once.
+pub(super) async fn lease(
+    database: &Database,
+    integration: &IntegrationName,
+    now: Wall,
+    until: Wall,
+    limit: usize,
+    turn: usize,
+) -> Result<Vec<SealedLease>, Unavailable> {
+    let leased = database.write(1, async |client: &Client| {
+        let mut due: Vec<String> = Vec::new();
+        for rank in turns::ranks(turn) {
+            if due.len() >= limit {
+                break;
+            }
+            let room = limit_of(limit - due.len());
+            let found = rows(client, DUE, &[&integration.as_str(), &rank, &millis(now), &room]).await?;
+            let mut lanes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for row in found {
+                lanes.entry(row.try_get(0)?).or_default().push(row.try_get(1)?);
+            }
+            due.extend(turns::one_of_each(lanes.into_values().collect(), turn));
+            due.truncate(limit);
+        }
+        take(client, &due, until).await
+    });
+    leased.await.map_err(|error| unavailable(&error))
+}
+
+/// Takes those that nobody else has or is about to have, in this order.
+async fn take(client: &Client, due: &[String], until: Wall) -> Result<Vec<SealedLease>, Failed> {
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "UPDATE runs SET lease_until = $2, fence = fence + 1, status = 'running' WHERE id IN \
+         (SELECT id FROM runs WHERE id = ANY ($1) AND lease_until IS NULL AND queue IS NOT NULL FOR UPDATE SKIP LOCKED) \
+         RETURNING {UNFINISHED}, fence, tries, first_try, cancel, is_async, resolved"
+    );
+    let taken = rows(client, &sql, &[&due, &millis(until)]).await?;
+    let mut taken: HashMap<String, SealedLease> =
+        taken.iter().map(|row| Ok((row.try_get("id")?, read_lease(row)?))).collect::<Result<_, Failed>>()?;
+    Ok(due.iter().filter_map(|id| taken.remove(id)).collect())
+}
+
+fn read_lease(found: &Found) -> Result<SealedLease, Failed> {
+    let first_try: Option<i64> = found.try_get("first_try")?;
+    let ticket = Ticket {
+        fence: number(found, "fence")?,
+        tries: number(found, "tries")?,
+        first_try: first_try.map(wall),
+        is_async: found.try_get("is_async")?,
+        is_resolved: found.try_get("resolved")?,
+    };
+    Ok(SealedLease { run: read_unfinished(found)?, ticket, cancelled: found.try_get("cancel")? })
+}
+
+/// Keeps leased runs; those that are no longer held.
+pub(super) async fn heartbeat(
+    database: &Database,
+    runs: Vec<(RunId, u32)>,
+    until: Wall,
+) -> Result<Vec<RunId>, Unavailable> {
+    let (ids, fences): (Vec<&str>, Vec<i64>) =
+        runs.iter().map(|(id, fence)| (id.as_str(), i64::from(*fence))).unzip();
+    let sql = "UPDATE runs SET lease_until = $3 FROM UNNEST($1::text[], $2::bigint[]) AS held (id, fence) \
+               WHERE runs.id = held.id AND runs.fence = held.fence AND runs.lease_until IS NOT NULL RETURNING runs.id, runs.fence";
+    let kept = database.change(sql, &[&ids, &fences, &millis(until)]).await?;
+    let kept: Vec<(String, i64)> = each(&kept, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
+    let kept: HashSet<(String, i64)> = kept.into_iter().collect();
+    let lost = runs.iter().filter(|(id, fence)| !kept.contains(&(id.to_string(), i64::from(*fence))));
+    Ok(lost.map(|(id, _)| id.clone()).collect())
+}
+
+/// Puts runs off; `false` for those that somebody else has.
+pub(super) struct Parks;
+
+impl Kind for Parks {
+    type Call = SealedPark;
+    type Done = bool;
+
+    async fn write(client: &Client, calls: &[SealedPark]) -> Result<Vec<bool>, Failed> {
+        let run: Vec<&str> = calls.iter().map(|park| park.id.as_str()).collect();
+        let fences: Vec<i64> = calls.iter().map(|park| i64::from(park.ticket.fence)).collect();
+        let queues: Vec<&str> = calls.iter().map(|park| park.integration.as_str()).collect();
+        let times: Vec<i64> = calls.iter().map(|park| park.not_before).collect();
+        let tries: Vec<i64> = calls.iter().map(|park| i64::from(park.ticket.tries)).collect();
+        let firsts: Vec<Option<i64>> = calls.iter().map(|park| park.ticket.first_try.map(millis)).collect();
+        let revisions: Vec<i64> = calls.iter().map(|park| i64::from(park.revision)).collect();
+        let states: Vec<&[u8]> = calls.iter().map(|park| park.state.as_slice()).collect();
+        let sql = "UPDATE runs SET status = 'waiting', queue = new.queue, not_before = new.not_before, lease_until = NULL, \
+                   tries = new.tries, first_try = new.first_try, revision = new.revision, state = new.state \
+                   FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+                   $8::bytea[]) AS new (id, fence, queue, not_before, tries, first_try, revision, state) \
+                   WHERE runs.id = new.id AND runs.fence = new.fence AND runs.finished_at IS NULL RETURNING runs.id, runs.fence";
+        let params: [super::database::Param<'_>; 8] =
+            [&run, &fences, &queues, &times, &tries, &firsts, &revisions, &states];
+        let parked = rows(client, sql, &params).await?;
+        let parked: HashSet<(String, i64)> =
+            parked.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failed>>()?;
+        Ok(calls
+            .iter()
+            .map(|park| parked.contains(&(park.id.clone(), i64::from(park.ticket.fence))))
+            .collect())
+    }
+}
+
+/// Has a waiting run cancelled when its turn comes, which is now.
+pub(super) async fn cancel(database: &Database, id: &RunId) -> Result<bool, Unavailable> {
+    let sql = "UPDATE runs SET cancel = true, not_before = 0, rank = 0 \
+               WHERE id = $1 AND queue IS NOT NULL AND lease_until IS NULL";
+    Ok(database.count(sql, &[&id.as_str()]).await? == 1)
+}
+
+/// Takes back leases that have run out.
+pub(super) async fn release(database: &Database, by: Wall) -> Result<usize, Unavailable> {
+    let sql = "UPDATE runs SET lease_until = NULL WHERE lease_until IS NOT NULL AND lease_until <= $1";
+    database.count(sql, &[&millis(by)]).await
+}
+
+/// What waits at the integrations.
+pub(super) async fn depths(
+    database: &Database,
+    now: Wall,
+) -> Result<Vec<(String, QueueCounts)>, Unavailable> {
+    let sql = "SELECT queue, count(*) FILTER (WHERE lease_until IS NULL AND not_before <= $1) AS pending, \
+               count(*) FILTER (WHERE lease_until IS NULL AND not_before > $1) AS delayed, \
+               count(*) FILTER (WHERE lease_until IS NOT NULL) AS leased, \
+               min(not_before) FILTER (WHERE lease_until IS NULL AND not_before <= $1) AS oldest \
+               FROM runs WHERE queue IS NOT NULL GROUP BY queue ORDER BY queue";
+    let found = database.read(sql, &[&millis(now)]).await?;
+    each(&found, |row| {
+        let count = |column| Ok::<_, Failed>(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0));
+        let oldest: Option<i64> = row.try_get("oldest")?;
+        let counts = QueueCounts {
+            pending: count("pending")?,
+            delayed: count("delayed")?,
+            leased: count("leased")?,
+            oldest: oldest.map(wall),
+        };
+        Ok((row.try_get("queue")?, counts))
+    })
+}

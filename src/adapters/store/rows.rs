@@ -1,0 +1,424 @@
+//! Rows as they are on disk, whichever store it is: what travels is sealed, the rest is plain.
+//!
+//! What is written is sealed before the store gets it, and what is read is opened after: neither happens on the thread
+//! that writes.
+
+use bytes::Bytes;
+use causeway_actors::plan::TraceContext;
+use causeway_actors::store::{
+    ConfigurationId, DeadLetter, Death, Ending, Known, Leased, NewRun, Parked, Progress, Queue, QueueDepth,
+    Reopened, RunRecord, StoredAnswer, Ticket, Unavailable,
+};
+use causeway_core::json::Json;
+use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
+use causeway_core::operation::RunStatus;
+use causeway_core::priority::Priority;
+use causeway_core::time::Wall;
+
+use super::payload;
+use super::sealing::Keyring;
+
+/// A run's row, sealed.
+pub(super) struct Row {
+    pub(super) id: String,
+    pub(super) client: Option<String>,
+    pub(super) operation: String,
+    pub(super) version: u32,
+    pub(super) correlation_id: String,
+    pub(super) trace: String,
+    pub(super) priority: &'static str,
+    pub(super) created_at: i64,
+    pub(super) claim: Option<RowClaim>,
+    pub(super) configuration: ConfigurationId,
+    pub(super) revision: u32,
+    pub(super) input: Vec<u8>,
+    pub(super) state: Vec<u8>,
+    pub(super) part: Option<i64>,
+    pub(super) queue: Option<RowQueue>,
+    pub(super) children: Vec<Self>,
+}
+
+pub(super) struct RowQueue {
+    pub(super) integration: String,
+    pub(super) rank: i64,
+    pub(super) lane: String,
+    pub(super) not_before: i64,
+}
+
+pub(super) struct RowClaim {
+    pub(super) scope: [u8; 32],
+    pub(super) fingerprint: [u8; 32],
+    pub(super) retention: i64,
+}
+
+impl Row {
+    pub(super) fn seal(run: &NewRun, keyring: &Keyring) -> Self {
+        Self {
+            id: run.id.as_str().to_owned(),
+            client: run.client.as_ref().map(ToString::to_string),
+            operation: run.operation.to_string(),
+            version: run.version,
+            correlation_id: run.correlation_id.to_string(),
+            trace: run.trace.stored(),
+            priority: run.priority.as_str(),
+            created_at: millis(run.created_at),
+            claim: run.claim.map(|claim| RowClaim {
+                scope: claim.scope,
+                fingerprint: claim.fingerprint,
+                retention: i64::try_from(claim.retention.as_millis()).unwrap_or(i64::MAX),
+            }),
+            configuration: run.configuration,
+            revision: run.progress.revision,
+            input: keyring.seal(&input_of(run.id.as_str()), run.input.bytes()),
+            state: seal_state(&run.id, &run.progress, keyring),
+            part: run.part.and_then(|part| i64::try_from(part).ok()),
+            queue: run.queue.as_ref().map(|queue| RowQueue {
+                integration: queue.integration.to_string(),
+                rank: rank(run.priority),
+                lane: run.client.as_ref().map_or_else(|| NOBODY.to_owned(), ToString::to_string),
+                not_before: millis(queue.not_before),
+            }),
+            children: run.progress.children.iter().map(|child| Self::seal(child, keyring)).collect(),
+        }
+    }
+}
+
+/// The lane of runs of no named client: no name begins so.
+const NOBODY: &str = "-";
+
+pub(super) const fn rank(priority: Priority) -> i64 {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
+}
+
+fn input_of(id: &str) -> String {
+    format!("runs.input/{id}")
+}
+
+fn state_of(id: &str) -> String {
+    format!("runs.state/{id}")
+}
+
+fn answer_of(id: &str) -> String {
+    format!("runs.answer/{id}")
+}
+
+pub(super) fn seal_state(id: &RunId, progress: &Progress, keyring: &Keyring) -> Vec<u8> {
+    keyring.seal(&state_of(id.as_str()), &payload::of_progress(progress))
+}
+
+pub(super) fn millis(at: Wall) -> i64 {
+    i64::try_from(at.unix_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn wall(millis: i64) -> Wall {
+    Wall::from_unix_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// The run that a key belongs to, as it is on disk.
+pub(super) struct SealedKnown {
+    pub(super) id: String,
+    pub(super) fingerprint: [u8; 32],
+    pub(super) answer: Option<(u16, Vec<u8>)>,
+}
+
+impl SealedKnown {
+    pub(super) fn open(self, keyring: &Keyring) -> Result<Known, Unavailable> {
+        let answer = open_answer(&self.id, self.answer, keyring)?;
+        Ok(Known { id: RunId::new(self.id), fingerprint: self.fingerprint, answer })
+    }
+}
+
+/// How a run stands, sealed.
+pub(super) struct Standing {
+    pub(super) id: String,
+    pub(super) fence: u32,
+    pub(super) revision: u32,
+    pub(super) state: Vec<u8>,
+    pub(super) children: Vec<Row>,
+}
+
+impl Standing {
+    pub(super) fn seal(id: &RunId, fence: u32, progress: &Progress, keyring: &Keyring) -> Self {
+        Self {
+            id: id.to_string(),
+            fence,
+            revision: progress.revision,
+            state: seal_state(id, progress, keyring),
+            children: progress.children.iter().map(|child| Row::seal(child, keyring)).collect(),
+        }
+    }
+}
+
+/// How a run ended, sealed.
+pub(super) struct End {
+    pub(super) id: String,
+    pub(super) status: &'static str,
+    pub(super) at: i64,
+    pub(super) answer_status: u16,
+    pub(super) answer: Vec<u8>,
+    pub(super) state: Option<Vec<u8>>,
+    pub(super) fence: u32,
+    pub(super) children: Vec<Row>,
+    pub(super) death: Option<Death>,
+}
+
+impl End {
+    pub(super) fn seal(ending: &Ending, keyring: &Keyring) -> Self {
+        let id = ending.id.as_str();
+        Self {
+            id: id.to_owned(),
+            status: ending.status.as_str(),
+            at: millis(ending.at),
+            answer_status: ending.answer.status,
+            answer: keyring.seal(&answer_of(id), &ending.answer.body),
+            state: ending.progress.as_ref().map(|progress| seal_state(&ending.id, progress, keyring)),
+            fence: ending.fence,
+            death: ending.death.clone(),
+            children: ending.children.iter().map(|child| Row::seal(child, keyring)).collect(),
+        }
+    }
+}
+
+/// The columns that show a run.
+pub(super) const RECORD: [&str; 10] = [
+    "id",
+    "client",
+    "operation",
+    "version",
+    "correlation_id",
+    "status",
+    "created_at",
+    "finished_at",
+    "answer_status",
+    "answer",
+];
+
+/// The columns that show a run, of the table that goes by this name.
+pub(super) fn columns(table: &str) -> String {
+    RECORD.map(|column| format!("{table}.{column}")).join(", ")
+}
+
+/// A run, as it is on disk.
+pub(super) struct SealedRecord {
+    pub(super) id: String,
+    pub(super) client: Option<String>,
+    pub(super) operation: String,
+    pub(super) version: u32,
+    pub(super) correlation_id: String,
+    pub(super) status: String,
+    pub(super) created_at: i64,
+    pub(super) finished_at: Option<i64>,
+    pub(super) answer: Option<(u16, Vec<u8>)>,
+}
+
+impl SealedRecord {
+    pub(super) fn open(self, keyring: &Keyring) -> Result<RunRecord, Unavailable> {
+        let answer = open_answer(&self.id, self.answer, keyring)?;
+        Ok(RunRecord {
+            client: self.client.map(|name| client(&name)).transpose()?,
+            operation: operation(&self.operation)?,
+            version: self.version,
+            correlation_id: correlation_id(&self.correlation_id)?,
+            status: RunStatus::named(&self.status).ok_or_else(|| unreadable("status", &self.id))?,
+            created_at: wall(self.created_at),
+            finished_at: self.finished_at.map(wall),
+            id: RunId::new(self.id),
+            answer,
+        })
+    }
+}
+
+fn open_answer(
+    id: &str,
+    answer: Option<(u16, Vec<u8>)>,
+    keyring: &Keyring,
+) -> Result<Option<StoredAnswer>, Unavailable> {
+    let Some((status, sealed)) = answer else { return Ok(None) };
+    let body = open(&answer_of(id), &sealed, keyring)?;
+    Ok(Some(StoredAnswer { status, body }))
+}
+
+fn open(place: &str, sealed: &[u8], keyring: &Keyring) -> Result<Bytes, Unavailable> {
+    keyring
+        .open(place, sealed)
+        .map(Bytes::from)
+        .map_err(|error| Unavailable(format!("reading {place}: {error}")))
+}
+
+fn unreadable(what: &str, id: &str) -> Unavailable {
+    Unavailable(format!("the {what} of {id} is not as this version writes it"))
+}
+
+fn client(name: &str) -> Result<ClientName, Unavailable> {
+    ClientName::new(name).map_err(|error| Unavailable(error.to_string()))
+}
+
+fn operation(name: &str) -> Result<OperationName, Unavailable> {
+    OperationName::new(name).map_err(|error| Unavailable(error.to_string()))
+}
+
+fn correlation_id(text: &str) -> Result<CorrelationId, Unavailable> {
+    CorrelationId::new(text).ok_or_else(|| Unavailable(format!("`{text}` is no correlation id")))
+}
+
+fn queue(integration: &str, not_before: i64) -> Result<Queue, Unavailable> {
+    let integration = IntegrationName::new(integration).map_err(|error| Unavailable(error.to_string()))?;
+    Ok(Queue { integration, not_before: wall(not_before) })
+}
+
+/// A run that has not ended, as it is on disk.
+pub(super) struct SealedUnfinished {
+    pub(super) id: String,
+    pub(super) client: Option<String>,
+    pub(super) operation: String,
+    pub(super) version: u32,
+    pub(super) correlation_id: String,
+    pub(super) trace: String,
+    pub(super) priority: String,
+    pub(super) created_at: i64,
+    pub(super) configuration: [u8; 32],
+    pub(super) input: Vec<u8>,
+    pub(super) state: Vec<u8>,
+    pub(super) part: Option<u32>,
+    pub(super) queue: Option<(String, i64)>,
+}
+
+impl SealedUnfinished {
+    pub(super) fn open(self, keyring: &Keyring) -> Result<NewRun, Unavailable> {
+        let input = open(&input_of(&self.id), &self.input, keyring)?;
+        let state = open(&state_of(&self.id), &self.state, keyring)?;
+        let progress = payload::progress(&state)
+            .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
+        Ok(NewRun {
+            client: self.client.map(|name| client(&name)).transpose()?,
+            operation: operation(&self.operation)?,
+            version: self.version,
+            correlation_id: correlation_id(&self.correlation_id)?,
+            trace: TraceContext::from_stored(&self.trace).ok_or_else(|| unreadable("trace", &self.id))?,
+            priority: self.priority.parse().map_err(|_| unreadable("priority", &self.id))?,
+            created_at: wall(self.created_at),
+            claim: None,
+            configuration: ConfigurationId(self.configuration),
+            input: Json::parse(input).map_err(|error| Unavailable(error.to_string()))?,
+            progress,
+            part: self.part.map(|part| part as usize),
+            queue: self.queue.map(|(name, at)| queue(&name, at)).transpose()?,
+            id: RunId::new(self.id),
+        })
+    }
+}
+
+/// What there is to be known to go on with a run.
+pub(super) const UNFINISHED: &str = "id, client, operation, version, correlation_id, trace, priority, created_at, \
+                                     configuration, input, state, part, queue, not_before";
+
+fn configuration_of(id: ConfigurationId) -> String {
+    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("configurations/{hex}")
+}
+
+pub(super) fn seal_configuration(id: ConfigurationId, files: &[u8], keyring: &Keyring) -> Vec<u8> {
+    keyring.seal(&configuration_of(id), files)
+}
+
+pub(super) fn open_configuration(
+    id: ConfigurationId,
+    sealed: &[u8],
+    keyring: &Keyring,
+) -> Result<Bytes, Unavailable> {
+    open(&configuration_of(id), sealed, keyring)
+}
+
+/// A run that is leased, as it is on disk.
+pub(super) struct SealedLease {
+    pub(super) run: SealedUnfinished,
+    pub(super) ticket: Ticket,
+    pub(super) cancelled: bool,
+}
+
+impl SealedLease {
+    pub(super) fn open(self, keyring: &Keyring) -> Result<Leased, Unavailable> {
+        Ok(Leased { run: self.run.open(keyring)?, ticket: self.ticket, cancelled: self.cancelled })
+    }
+}
+
+/// A run that is put off, sealed.
+pub(super) struct SealedPark {
+    pub(super) id: String,
+    pub(super) ticket: Ticket,
+    pub(super) integration: String,
+    pub(super) not_before: i64,
+    pub(super) revision: u32,
+    pub(super) state: Vec<u8>,
+}
+
+impl SealedPark {
+    pub(super) fn seal(parked: &Parked, keyring: &Keyring) -> Self {
+        Self {
+            id: parked.id.to_string(),
+            ticket: parked.ticket,
+            integration: parked.queue.integration.to_string(),
+            not_before: millis(parked.queue.not_before),
+            revision: parked.progress.revision,
+            state: seal_state(&parked.id, &parked.progress, keyring),
+        }
+    }
+}
+
+/// What waits at one integration.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct QueueCounts {
+    pub(super) pending: u64,
+    pub(super) delayed: u64,
+    pub(super) leased: u64,
+    pub(super) oldest: Option<Wall>,
+}
+
+impl QueueCounts {
+    pub(super) fn of(self, integration: IntegrationName) -> QueueDepth {
+        let Self { pending, delayed, leased, oldest } = self;
+        QueueDepth { integration, pending, delayed, leased, oldest }
+    }
+}
+
+/// A dead letter with its run, as they are on disk.
+pub(super) struct SealedLetter {
+    pub(super) death: Death,
+    pub(super) died_at: i64,
+    pub(super) record: SealedRecord,
+}
+
+impl SealedLetter {
+    pub(super) fn open(self, keyring: &Keyring) -> Result<DeadLetter, Unavailable> {
+        Ok(DeadLetter { death: self.death, died_at: wall(self.died_at), run: self.record.open(keyring)? })
+    }
+}
+
+/// A run that is taken up again, sealed.
+pub(super) struct SealedReopened {
+    pub(super) id: String,
+    pub(super) integration: String,
+    pub(super) rank: i64,
+    pub(super) not_before: i64,
+    pub(super) revision: u32,
+    pub(super) state: Vec<u8>,
+    pub(super) is_resolved: bool,
+}
+
+impl SealedReopened {
+    pub(super) fn seal(reopened: &Reopened, keyring: &Keyring) -> Self {
+        Self {
+            id: reopened.id.to_string(),
+            integration: reopened.queue.integration.to_string(),
+            rank: rank(reopened.priority),
+            not_before: millis(reopened.queue.not_before),
+            revision: reopened.progress.revision,
+            state: seal_state(&reopened.id, &reopened.progress, keyring),
+            is_resolved: reopened.is_resolved,
+        }
+    }
+}

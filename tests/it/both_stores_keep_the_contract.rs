@@ -1,0 +1,643 @@
+//! What the store's port promises holds of each store: examples, and what they say to the same thousand calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway::adapters::store;
+use causeway::settings::{EncryptionKey, EncryptionSettings, SecretRef, StoreSettings, StoreUrl};
+use causeway_actors::clock::Clock;
+use causeway_actors::plan::TraceContext;
+use causeway_actors::store::{
+    Claim, Claimed, ConfigurationId, Control, DeadFilter, Death, Deed, Ending, Known, NewRun, Parked,
+    Progress, Queue, Reopened, RunFilter, Store, StoredAnswer, Ticket,
+};
+use causeway_core::json::Json;
+use causeway_core::name::{
+    ClientName, CorrelationId, EndpointName, IntegrationName, OperationName, RunId, StepName,
+};
+use causeway_core::operation::{Begin, CallPlan, Plan, Run, RunStatus, StepPlan, Steps};
+use causeway_core::priority::Priority;
+use causeway_core::time::Wall;
+use futures_util::future::join_all;
+
+use crate::support::Dice;
+use crate::support::postgres::{self, Database, Postgres};
+
+/// A store, and what it stands on.
+struct Kept {
+    settings: StoreSettings,
+    keys: EncryptionSettings,
+    _dir: tempfile::TempDir,
+    _database: Option<Database>,
+}
+
+impl Kept {
+    fn of(url: StoreUrl, dir: tempfile::TempDir, database: Option<Database>) -> Self {
+        use base64::Engine as _;
+        let path = dir.path().join("key");
+        std::fs::write(&path, base64::engine::general_purpose::STANDARD.encode([1; 32])).expect("a file");
+        let keys = vec![EncryptionKey { id: "k1".to_owned(), key: placed(SecretRef::File(path)) }];
+        let settings = StoreSettings { url, ..StoreSettings::default() };
+        Self { settings, keys: EncryptionSettings { keys }, _dir: dir, _database: database }
+    }
+
+    fn sqlite() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::of(StoreUrl::Sqlite(dir.path().join("causeway.db")), dir, None)
+    }
+
+    async fn postgres() -> Self {
+        let database = Database::new().await;
+        Self::of(postgres_url(&database.url), tempfile::tempdir().expect("a directory"), Some(database))
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        self.try_open().await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn try_open(&self) -> Result<Arc<dyn Store>, store::OpenError> {
+        store::open(&self.settings, &self.keys, Clock::start()).await
+    }
+}
+
+fn postgres_url(text: &str) -> StoreUrl {
+    StoreUrl::Postgres(causeway::settings::PostgresUrl { text: text.to_owned(), authorities: None })
+}
+
+fn placed(value: SecretRef) -> causeway::settings::Placed<SecretRef> {
+    causeway::settings::Placed {
+        value,
+        at: causeway::settings::Position { file: Arc::from(""), line: 0, column: 0 },
+    }
+}
+
+/// Each promise as a test of each store.
+macro_rules! of_both {
+    ($($promise:ident),* $(,)?) => {
+        mod sqlite { $( #[tokio::test] async fn $promise() { super::$promise(super::Kept::sqlite()).await } )* }
+        mod postgresql { $( #[tokio::test] async fn $promise() { super::$promise(super::Kept::postgres().await).await } )* }
+    };
+}
+
+of_both!(
+    a_claim_is_one_runs_whoever_asks_and_however_often,
+    a_key_is_kept_until_it_has_run_out,
+    of_many_with_one_key_one_is_new,
+    an_older_record_never_replaces_a_newer,
+    a_run_in_the_background_is_written_with_its_parent,
+    leases_go_by_turns_and_priorities_and_an_older_fence_changes_nothing,
+    many_who_lease_at_once_share_nothing,
+    what_is_put_off_waits_for_its_time,
+    runs_are_found_by_what_they_are,
+    dead_letters_are_taken_up_once,
+    what_operators_say_holds_and_is_told,
+    what_is_old_goes_in_pieces,
+    everything_is_there_in_another_life,
+    one_server_at_a_time,
+);
+
+fn plan() -> Arc<Plan> {
+    let call = CallPlan {
+        integration: name("stripe"),
+        endpoint: EndpointName::new("charge").expect("a name"),
+        endpoint_index: 0,
+        resend: causeway_core::idempotency::Resend::Never,
+        verify: None,
+        revision: 0,
+    };
+    Arc::new(Plan {
+        operation: OperationName::new("pay").expect("a name"),
+        version: 1,
+        deadline: Duration::from_secs(1),
+        priority: Priority::Normal,
+        steps: Steps::new(vec![StepPlan::new(StepName::new("a").expect("a name"), call)]).expect("a plan"),
+        result: None,
+    })
+}
+
+fn progress(revision: u32) -> Progress {
+    let begin = Begin {
+        id: RunId::new("run_any"),
+        correlation_id: CorrelationId::new("c").expect("an id"),
+        plan: plan(),
+        input: Json::of(&"4242 4242"),
+        budget: None,
+        wait: None,
+    };
+    Progress { revision, ..Progress::of(&Run::begin(begin, Clock::start().now())) }
+}
+
+fn run(id: &str) -> NewRun {
+    NewRun {
+        id: RunId::new(id),
+        client: None,
+        operation: OperationName::new("pay").expect("a name"),
+        version: 1,
+        correlation_id: CorrelationId::new("c").expect("an id"),
+        trace: TraceContext::unrecorded(7),
+        priority: Priority::Normal,
+        created_at: Wall::from_unix_millis(1000),
+        claim: None,
+        configuration: ConfigurationId::default(),
+        input: Json::of(&"4242 4242"),
+        progress: progress(0),
+        part: None,
+        queue: None,
+    }
+}
+
+fn name(text: &str) -> IntegrationName {
+    IntegrationName::new(text).expect("a name")
+}
+
+fn queued(id: &str, client: &str, priority: Priority) -> NewRun {
+    let queue = Some(Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) });
+    NewRun { client: Some(ClientName::new(client).expect("a name")), priority, queue, ..run(id) }
+}
+
+fn keyed(id: &str, key: u8) -> NewRun {
+    let claim = Claim { scope: [key; 32], fingerprint: [key + 1; 32], retention: Duration::from_secs(60) };
+    NewRun { claim: Some(claim), ..run(id) }
+}
+
+fn ending(id: &str, fence: u32, death: Option<&str>) -> Ending {
+    let death = death.map(|code| Death {
+        integration: "stripe".to_owned(),
+        operation: "pay".to_owned(),
+        step: Some("a".to_owned()),
+        class: "timeout".to_owned(),
+        code: code.to_owned(),
+    });
+    Ending {
+        id: RunId::new(id),
+        status: if death.is_some() { RunStatus::Unknown } else { RunStatus::Succeeded },
+        at: Wall::from_unix_millis(2000),
+        answer: StoredAnswer { status: 200, body: Bytes::from_static(b"{\"done\":true}") },
+        progress: death.is_some().then(|| progress(7)),
+        children: Vec::new(),
+        fence,
+        death,
+    }
+}
+
+async fn is_new(store: &dyn Store, run: NewRun) -> bool {
+    matches!(store.claim_run(run).await.expect("it works"), Claimed::New)
+}
+
+async fn holder(store: &dyn Store, run: NewRun) -> Known {
+    match store.claim_run(run).await.expect("it works") {
+        Claimed::Known(known) => known,
+        Claimed::New => panic!("the key is taken"),
+    }
+}
+
+fn in_a_minute() -> Wall {
+    Clock::start().now().wall + Duration::from_secs(60)
+}
+
+async fn a_claim_is_one_runs_whoever_asks_and_however_often(kept: Kept) {
+    let store = kept.open().await;
+    assert!(is_new(&*store, keyed("run_1", 1)).await);
+    assert!(is_new(&*store, keyed("run_1", 1)).await, "asked twice");
+    let known = holder(&*store, keyed("run_2", 1)).await;
+    assert_eq!((known.id.as_str(), known.fingerprint, known.answer), ("run_1", [2; 32], None));
+    store.forget_run(RunId::new("run_1")).await.expect("it works");
+    assert!(is_new(&*store, keyed("run_2", 1)).await);
+    assert_eq!(store.unfinished(RunId::new("run_2")).await.unwrap().unwrap().input, Json::of(&"4242 4242"));
+}
+
+async fn a_key_is_kept_until_it_has_run_out(kept: Kept) {
+    let store = kept.open().await;
+    assert!(is_new(&*store, keyed("run_1", 1)).await);
+    assert_eq!(store.finish_run(ending("run_1", 0, None)).await, Ok(true));
+    let later = |id: &str, at| NewRun { created_at: Wall::from_unix_millis(at), ..keyed(id, 1) };
+    let answer = StoredAnswer { status: 200, body: Bytes::from_static(b"{\"done\":true}") };
+    assert_eq!(holder(&*store, later("run_2", 61_999)).await.answer, Some(answer));
+    assert!(is_new(&*store, later("run_2", 62_000)).await, "a minute after its end");
+    assert_eq!(holder(&*store, later("run_3", 62_001)).await.id.as_str(), "run_2");
+    assert!(store.run(RunId::new("run_1")).await.unwrap().is_some(), "the run is kept without its key");
+}
+
+async fn of_many_with_one_key_one_is_new(kept: Kept) {
+    let store = kept.open().await;
+    let claims = (0..200).map(|n| {
+        let (store, run) =
+            (Arc::clone(&store), keyed(&format!("run_{n:03}"), u8::try_from(n % 4).expect("small")));
+        tokio::spawn(async move { is_new(&*store, run).await })
+    });
+    let new = join_all(claims).await.into_iter().filter(|new| *new.as_ref().expect("it ends")).count();
+    assert_eq!(new, 4, "of four keys");
+    assert_eq!(store.unfinished_runs().await.unwrap().len(), 4);
+}
+
+async fn an_older_record_never_replaces_a_newer(kept: Kept) {
+    let store = kept.open().await;
+    let id = || RunId::new("run_1");
+    assert!(is_new(&*store, run("run_1")).await);
+    let all = join_all((1..=20).rev().map(|revision| store.record(id(), 0, progress(revision)))).await;
+    assert!(all.iter().all(|done| *done == Ok(true)), "{all:?}");
+    assert_eq!(store.unfinished(id()).await.unwrap().unwrap().progress.revision, 20);
+    assert_eq!(store.record(id(), 1, progress(30)).await, Ok(false), "somebody else's");
+    assert_eq!(store.record(RunId::new("run_none"), 0, progress(30)).await, Ok(false));
+    assert_eq!(store.finish_run(ending("run_1", 0, None)).await, Ok(true));
+    assert_eq!(store.record(id(), 0, progress(40)).await, Ok(true), "it is ours, and over");
+    assert!(store.unfinished(id()).await.unwrap().is_none());
+    let record = store.run(id()).await.unwrap().unwrap();
+    assert_eq!(
+        (record.status, record.finished_at),
+        (RunStatus::Succeeded, Some(Wall::from_unix_millis(2000)))
+    );
+}
+
+async fn a_run_in_the_background_is_written_with_its_parent(kept: Kept) {
+    let store = kept.open().await;
+    let with = |children: Vec<NewRun>, revision| Progress { children, ..progress(revision) };
+    let child = |id: &str| NewRun { part: Some(1), ..queued(id, "a", Priority::Normal) };
+    assert!(is_new(&*store, NewRun { progress: with(vec![child("run_1a")], 0), ..run("run_1") }).await);
+    assert_eq!(
+        store.record(RunId::new("run_1"), 0, with(vec![child("run_1a"), child("run_1b")], 1)).await,
+        Ok(true)
+    );
+    assert_eq!(store.record(RunId::new("run_1"), 3, with(vec![child("run_1x")], 2)).await, Ok(false));
+    let end = Ending { children: vec![child("run_1c")], ..ending("run_1", 0, None) };
+    assert_eq!(store.finish_run(end.clone()).await, Ok(true));
+    assert_eq!(store.finish_run(end).await, Ok(true), "asked twice");
+    let leased = store.lease(name("stripe"), in_a_minute(), 10).await.unwrap();
+    let ids: Vec<_> = leased.iter().map(|leased| (leased.run.id.to_string(), leased.run.part)).collect();
+    assert_eq!(ids, ["run_1a", "run_1b", "run_1c"].map(|id| (id.to_owned(), Some(1))));
+}
+
+async fn leases_go_by_turns_and_priorities_and_an_older_fence_changes_nothing(kept: Kept) {
+    let store = kept.open().await;
+    for n in 0..6 {
+        assert!(is_new(&*store, queued(&format!("run_a{n}"), "a", Priority::Normal)).await);
+    }
+    assert!(is_new(&*store, queued("run_b0", "b", Priority::Normal)).await);
+    assert!(is_new(&*store, queued("run_c0", "c", Priority::High)).await);
+    let other = Queue { integration: name("adyen"), not_before: Wall::from_unix_millis(1) };
+    assert!(is_new(&*store, NewRun { queue: Some(other), ..queued("run_d0", "a", Priority::High) }).await);
+    let lease = |limit| store.lease(name("stripe"), in_a_minute(), limit);
+    let ids: Vec<String> = lease(3).await.unwrap().iter().map(|leased| leased.run.id.to_string()).collect();
+    assert_eq!(ids, ["run_c0", "run_a0", "run_b0"], "the urgent one, then one of each client");
+    assert_eq!(lease(10).await.unwrap().len(), 5);
+    assert!(lease(10).await.unwrap().is_empty(), "each is leased once");
+
+    // The lease runs out, and somebody else takes the run.
+    let depth = |depths: Vec<causeway_actors::store::QueueDepth>| {
+        depths.into_iter().find(|depth| depth.integration == name("stripe")).expect("its queue")
+    };
+    let depths = depth(store.queues().await.unwrap());
+    assert_eq!((depths.pending, depths.delayed, depths.leased, depths.oldest), (0, 0, 8, None));
+    assert_eq!(store.release(in_a_minute() + Duration::from_secs(1)).await, Ok(8));
+    let again =
+        lease(10).await.unwrap().into_iter().find(|leased| leased.run.id.as_str() == "run_a0").unwrap();
+    assert_eq!((again.ticket.fence, again.ticket.is_async, again.cancelled), (2, true, false));
+    let id = || RunId::new("run_a0");
+    assert_eq!(store.record(id(), 1, progress(9)).await, Ok(false), "who holds an older fence has lost it");
+    assert_eq!(store.record(id(), 2, progress(9)).await, Ok(true));
+    let lost = store.heartbeat(vec![(id(), 1), (id(), 2), (RunId::new("run_none"), 1)], in_a_minute()).await;
+    assert_eq!(lost, Ok(vec![id(), RunId::new("run_none")]));
+    assert_eq!(store.finish_run(ending("run_a0", 1, None)).await, Ok(false));
+    assert_eq!(store.finish_run(ending("run_a0", 2, None)).await, Ok(true));
+}
+
+async fn many_who_lease_at_once_share_nothing(kept: Kept) {
+    let store = kept.open().await;
+    let claims = (0..120)
+        .map(|n| store.claim_run(queued(&format!("run_{n:03}"), &format!("c{}", n % 5), Priority::Normal)));
+    assert!(join_all(claims).await.iter().all(Result::is_ok));
+    let leases = join_all((0..30).map(|_| store.lease(name("stripe"), in_a_minute(), 7))).await;
+    let mut all: Vec<String> = leases
+        .into_iter()
+        .flat_map(|leased| leased.expect("it works"))
+        .map(|leased| {
+            assert_eq!(leased.ticket.fence, 1);
+            leased.run.id.to_string()
+        })
+        .collect();
+    all.extend(
+        store.lease(name("stripe"), in_a_minute(), 200).await.unwrap().iter().map(|l| l.run.id.to_string()),
+    );
+    all.sort();
+    let expected: Vec<String> = (0..120).map(|n| format!("run_{n:03}")).collect();
+    assert_eq!(all, expected, "each once");
+}
+
+async fn what_is_put_off_waits_for_its_time(kept: Kept) {
+    let store = kept.open().await;
+    assert!(is_new(&*store, queued("run_1", "a", Priority::Low)).await);
+    let leased = store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().remove(0);
+    let park = |fence, at| Parked {
+        id: RunId::new("run_1"),
+        ticket: Ticket { fence, tries: 3, first_try: Some(Wall::from_unix_millis(5)), ..leased.ticket },
+        queue: Queue { integration: name("stripe"), not_before: at },
+        progress: progress(4),
+    };
+    assert_eq!(store.park(park(2, in_a_minute())).await, Ok(false));
+    assert_eq!(store.park(park(1, in_a_minute())).await, Ok(true));
+    assert!(store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().is_empty(), "it is not its time");
+    let depths = store.queues().await.unwrap().remove(0);
+    assert_eq!((depths.pending, depths.delayed, depths.leased, depths.oldest), (0, 1, 0, None));
+    assert_eq!(store.run(RunId::new("run_1")).await.unwrap().unwrap().status, RunStatus::Waiting);
+    assert_eq!(store.cancel_run(RunId::new("run_1")).await, Ok(true));
+    let leased = store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().remove(0);
+    assert!(leased.cancelled, "who is cancelled goes first and at once");
+    assert_eq!((leased.ticket.tries, leased.ticket.first_try), (3, Some(Wall::from_unix_millis(5))));
+    assert_eq!(leased.run.progress.revision, 4);
+    assert_eq!(store.cancel_run(RunId::new("run_1")).await, Ok(false), "it is executed");
+}
+
+async fn runs_are_found_by_what_they_are(kept: Kept) {
+    let store = kept.open().await;
+    for n in 0..4 {
+        let client = (n > 0).then(|| ClientName::new(if n == 1 { "a" } else { "b" }).expect("a name"));
+        let correlation_id = CorrelationId::new(&format!("c{n}")).expect("an id");
+        let created_at = Wall::from_unix_millis(n);
+        let new = NewRun { client, correlation_id, created_at, ..run(&format!("run_{n}")) };
+        assert!(is_new(&*store, new).await);
+    }
+    assert_eq!(store.finish_run(ending("run_3", 0, None)).await, Ok(true));
+    let found = async |filter: RunFilter| {
+        let runs = store.runs(filter, 10).await.expect("it works");
+        runs.into_iter().map(|run| run.id.to_string()).collect::<Vec<_>>()
+    };
+    let none = RunFilter::default;
+    assert_eq!(found(none()).await, ["run_3", "run_2", "run_1", "run_0"]);
+    assert_eq!(store.runs(none(), 2).await.unwrap().len(), 2);
+    assert_eq!(found(RunFilter { before: Some(RunId::new("run_2")), ..none() }).await, ["run_1", "run_0"]);
+    assert_eq!(found(RunFilter { client: Some(None), ..none() }).await, ["run_0"]);
+    let b = ClientName::new("b").expect("a name");
+    assert_eq!(found(RunFilter { client: Some(Some(b)), ..none() }).await, ["run_3", "run_2"]);
+    assert_eq!(found(RunFilter { status: Some(RunStatus::Succeeded), ..none() }).await, ["run_3"]);
+    let correlation_id = CorrelationId::new("c1");
+    assert_eq!(found(RunFilter { correlation_id, ..none() }).await, ["run_1"]);
+    let since = Some(Wall::from_unix_millis(2));
+    assert_eq!(found(RunFilter { since, status: Some(RunStatus::Running), ..none() }).await, ["run_2"]);
+    let operation = OperationName::new("refund").ok();
+    assert!(found(RunFilter { operation, ..none() }).await.is_empty());
+}
+
+async fn dead_letters_are_taken_up_once(kept: Kept) {
+    let store = kept.open().await;
+    for (n, code) in ["a", "b", "a"].into_iter().enumerate() {
+        let id = format!("run_{n}");
+        assert!(is_new(&*store, run(&id)).await);
+        assert_eq!(store.finish_run(ending(&id, 0, Some(code))).await, Ok(true));
+    }
+    let ids = async |filter: DeadFilter| {
+        let letters = store.dead_letters(filter, 10).await.expect("it works");
+        letters.into_iter().map(|letter| letter.run.id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(DeadFilter::default()).await, ["run_2", "run_1", "run_0"]);
+    assert_eq!(
+        ids(DeadFilter { code: Some("a".to_owned()), ..DeadFilter::default() }).await,
+        ["run_2", "run_0"]
+    );
+    assert!(
+        ids(DeadFilter { integration: Some("no\0ne".to_owned()), ..DeadFilter::default() }).await.is_empty()
+    );
+    let groups = store.dead_groups().await.unwrap();
+    let groups: Vec<_> = groups.iter().map(|group| (group.code.as_str(), group.count)).collect();
+    assert_eq!(groups, [("a", 2), ("b", 1)]);
+    assert_eq!(store.dead_run(RunId::new("run_1")).await.unwrap().unwrap().progress.revision, 7);
+    let reopened = || Reopened {
+        id: RunId::new("run_1"),
+        is_resolved: true,
+        priority: Priority::High,
+        queue: Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) },
+        progress: progress(8),
+    };
+    assert_eq!(store.reopen(reopened()).await, Ok(true));
+    assert_eq!(store.reopen(reopened()).await, Ok(true), "asked twice");
+    let leased = store.lease(name("stripe"), in_a_minute(), 9).await.unwrap();
+    assert_eq!(leased.len(), 1);
+    assert_eq!((leased[0].ticket.is_resolved, leased[0].run.progress.revision), (true, 8));
+    assert_eq!(ids(DeadFilter::default()).await, ["run_2", "run_0"]);
+    assert_eq!(store.forget_dead_letter(RunId::new("run_0")).await, Ok(true));
+    assert_eq!(store.forget_dead_letter(RunId::new("run_0")).await, Ok(false));
+    assert!(store.dead_run(RunId::new("run_0")).await.unwrap().is_none());
+    assert_eq!(store.reopen(Reopened { id: RunId::new("run_0"), ..reopened() }).await, Ok(false));
+    assert_eq!(store.forget_old_dead_letters(Wall::from_unix_millis(2000), 9).await, Ok(0));
+    assert_eq!(store.forget_old_dead_letters(Wall::from_unix_millis(2001), 9).await, Ok(1));
+}
+
+async fn what_operators_say_holds_and_is_told(kept: Kept) {
+    let store = kept.open().await;
+    let deed = |subject: &str, value: Option<&str>| Deed {
+        at: Wall::from_unix_millis(5),
+        operator: Some("oncall".to_owned()),
+        action: "breaker.mode",
+        subject: subject.to_owned(),
+        reason: Some("a \0 in it".to_owned()),
+        control: Some(Control { key: subject.to_owned(), value: value.map(ToOwned::to_owned) }),
+    };
+    for (subject, value) in [("a", Some("1")), ("b", Some("2")), ("a", Some("3")), ("b", None)] {
+        store.audit(deed(subject, value)).await.expect("it works");
+    }
+    store.audit(Deed { control: None, ..deed("c", None) }).await.expect("it works");
+    assert_eq!(store.controls().await.unwrap(), [("a".to_owned(), "3".to_owned())]);
+    let trail = store.trail(None, 10).await.unwrap();
+    let subjects: Vec<&str> = trail.iter().map(|audited| audited.subject.as_str()).collect();
+    assert_eq!(subjects, ["c", "b", "a", "b", "a"]);
+    assert_eq!(store.trail(Some(trail[3].id), 10).await.unwrap().len(), 1);
+    assert_eq!(store.forget_old_deeds(Wall::from_unix_millis(6), 2).await, Ok(2));
+    assert_eq!(store.trail(None, 10).await.unwrap().len(), 3);
+}
+
+async fn what_is_old_goes_in_pieces(kept: Kept) {
+    let store = kept.open().await;
+    for n in 0..20 {
+        assert!(is_new(&*store, run(&format!("run_000000000001{n:04}"))).await);
+    }
+    for n in ["9997", "9998", "9999"] {
+        assert!(is_new(&*store, run(&format!("run_000000000001{n}"))).await);
+    }
+    assert_eq!(store.finish_run(ending("run_0000000000019997", 0, None)).await, Ok(true));
+    assert_eq!(store.finish_run(ending("run_0000000000019998", 0, Some("a"))).await, Ok(true));
+    assert_eq!(store.finish_run(ending("run_0000000000019999", 0, None)).await, Ok(true));
+    // More than a slice of runs that have not ended stand before them, and a dead letter among them.
+    assert_eq!(store.forget_old_runs(Wall::from_unix_millis(2000), 5).await, Ok(0), "not older than itself");
+    assert_eq!(store.forget_old_runs(Wall::from_unix_millis(2001), 1).await, Ok(1));
+    assert_eq!(store.forget_old_runs(Wall::from_unix_millis(2001), 5).await, Ok(1));
+    assert_eq!(store.forget_old_runs(Wall::from_unix_millis(2001), 5).await, Ok(0));
+    assert!(
+        store.run(RunId::new("run_0000000000019998")).await.unwrap().is_some(),
+        "a person has not seen it"
+    );
+    assert_eq!(store.unfinished_runs().await.unwrap().len(), 20);
+}
+
+async fn everything_is_there_in_another_life(kept: Kept) {
+    let store = kept.open().await;
+    let id = ConfigurationId([3; 32]);
+    assert!(store.configuration(id).await.unwrap().is_none());
+    store.keep_configuration(id, Bytes::from_static(b"files")).await.expect("it works");
+    store.keep_configuration(id, Bytes::from_static(b"files")).await.expect("asked twice");
+    assert!(is_new(&*store, run("run_1")).await);
+    assert!(is_new(&*store, queued("run_2", "a", Priority::Normal)).await);
+    assert_eq!(store.lease(name("stripe"), in_a_minute(), 5).await.unwrap().len(), 1);
+    drop(store);
+    let store = kept.open().await;
+    assert_eq!(store.configuration(id).await.unwrap(), Some(Bytes::from_static(b"files")));
+    assert_eq!(store.unfinished_runs().await.unwrap(), [RunId::new("run_1")]);
+    let again = store.lease(name("stripe"), in_a_minute(), 5).await.unwrap();
+    assert_eq!((again.len(), again[0].ticket.fence), (1, 2), "whoever held it has ended");
+    store.check().await.expect("it can be written to");
+}
+
+async fn one_server_at_a_time(kept: Kept) {
+    let store = kept.open().await;
+    let second = kept.try_open().await.err().expect("the first has it").to_string();
+    assert!(second.contains("another server has it"), "{second}");
+    drop(store);
+    kept.open().await;
+}
+
+#[tokio::test]
+async fn a_database_sealed_under_another_key_or_of_a_newer_version_is_refused() {
+    let kept = Kept::postgres().await;
+    let StoreUrl::Postgres(url) = &kept.settings.url else { panic!("a database") };
+    drop(kept.open().await);
+    let other = tempfile::tempdir().expect("a directory");
+    let path = other.path().join("key");
+    std::fs::write(&path, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("a file");
+    let keys = vec![EncryptionKey { id: "k2".to_owned(), key: placed(SecretRef::File(path)) }];
+    let sealed = store::open(&kept.settings, &EncryptionSettings { keys }, Clock::start()).await;
+    let sealed = sealed.err().expect("it is refused").to_string();
+    assert!(sealed.contains("`k1`, which is not configured"), "{sealed}");
+    postgres::execute(&url.text, "INSERT INTO causeway.versions (version) VALUES (1000)").await;
+    let newer = kept.try_open().await.err().expect("it is refused").to_string();
+    assert!(newer.contains("version 1000") && newer.contains("newer Causeway"), "{newer}");
+}
+
+#[tokio::test]
+async fn a_server_that_the_database_was_taken_from_writes_nothing_more() {
+    let kept = Kept::postgres().await;
+    let StoreUrl::Postgres(url) = &kept.settings.url else { panic!("a database") };
+    let first = kept.open().await;
+    assert!(is_new(&*first, run("run_1")).await);
+    // Its connections are lost, as when a network is divided, and another server takes the database before it is back.
+    let end_them = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let second = loop {
+        postgres::execute(&url.text, end_them).await;
+        if let Ok(second) = kept.try_open().await {
+            break second;
+        }
+    };
+    let refused =
+        first.record(RunId::new("run_1"), 0, progress(5)).await.expect_err("it is not its own any more");
+    assert!(refused.to_string().contains("another server has taken the database"), "{refused}");
+    assert!(first.claim_run(run("run_2")).await.is_err());
+    assert_eq!(second.unfinished_runs().await.unwrap(), [RunId::new("run_1")]);
+    assert_eq!(second.record(RunId::new("run_1"), 0, progress(5)).await, Ok(true));
+}
+
+#[tokio::test]
+async fn a_database_server_that_restarts_is_waited_for_and_nothing_it_acknowledged_is_lost() {
+    let mut server = Postgres::start().await;
+    let kept = Kept::of(postgres_url(&server.url()), tempfile::tempdir().expect("a directory"), None);
+    let store = kept.open().await;
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        let claims = (0..40).map(|n| {
+            let (store, id) = (Arc::clone(&store), format!("run_{round}_{n:02}"));
+            tokio::spawn(async move { (is_new_or_not(&*store, run(&id)).await, id) })
+        });
+        let claims: Vec<_> = claims.collect();
+        server.end_at_once().await;
+        for claim in claims {
+            let (done, id) = claim.await.expect("it ends");
+            if done {
+                acknowledged.push(RunId::new(id));
+            }
+        }
+        assert!(store.claim_run(run("run_meanwhile")).await.is_err(), "it is not there");
+        server.start_again().await;
+        crate::support::until("the store works again", async || store.check().await.ok()).await;
+        let id = format!("run_{round}_after");
+        assert!(is_new(&*store, run(&id)).await);
+        acknowledged.push(RunId::new(id));
+    }
+    let there = store.unfinished_runs().await.expect("it works");
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !there.contains(id)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
+async fn is_new_or_not(store: &dyn Store, run: NewRun) -> bool {
+    store.claim_run(run).await.is_ok()
+}
+
+/// What a store says to a call that follows from the dice, in words.
+async fn said(store: &dyn Store, dice: &mut Dice, clock: Wall) -> String {
+    let id = RunId::new(format!("run_{:02}", dice.roll(12)));
+    let fence = u32::try_from(dice.roll(3)).expect("small");
+    let revision = u32::try_from(dice.roll(40)).expect("small");
+    let at = Wall::from_unix_millis(dice.roll(2) * 10_000_000_000_000);
+    let queue = Queue { integration: name(dice.pick::<&str>(&["stripe", "adyen"])), not_before: at };
+    match dice.roll(16) {
+        0..=3 => {
+            let client = *dice.pick(&["a", "b", "c"]);
+            let priority = *dice.pick(&[Priority::High, Priority::Normal, Priority::Low]);
+            let mut new = queued(id.as_str(), client, priority);
+            new.queue = (dice.roll(3) > 0).then_some(queue);
+            new.claim =
+                keyed("x", u8::try_from(dice.roll(5)).expect("small")).claim.filter(|_| dice.roll(2) == 0);
+            new.created_at = Wall::from_unix_millis(dice.roll(200_000));
+            format!("{:?}", store.claim_run(new).await)
+        }
+        4 => format!("{:?}", store.record(id, fence, progress(revision)).await),
+        5 => {
+            let code = *dice.pick(&["a", "b"]);
+            let death = (dice.roll(2) == 0).then_some(code);
+            format!("{:?}", store.finish_run(ending(id.as_str(), fence, death)).await)
+        }
+        6 | 7 => {
+            let limit = usize::try_from(dice.roll(3)).expect("small");
+            let leased = store.lease(queue.integration, clock, limit).await.expect("it works");
+            let say = |l: &causeway_actors::store::Leased| {
+                format!("{} {:?} {} {}", l.run.id, l.ticket, l.cancelled, l.run.progress.revision)
+            };
+            format!("{:?}", leased.iter().map(say).collect::<Vec<_>>())
+        }
+        8 => {
+            let ticket = Ticket { fence, tries: revision, ..Ticket::default() };
+            let park = Parked { id, ticket, queue, progress: progress(revision) };
+            format!("{:?}", store.park(park).await)
+        }
+        9 => format!("{:?}", store.heartbeat(vec![(id, fence)], clock).await),
+        10 => format!("{:?}", store.cancel_run(id).await),
+        11 => {
+            let reopened = Reopened {
+                id,
+                is_resolved: fence == 1,
+                priority: Priority::Low,
+                queue,
+                progress: progress(revision),
+            };
+            format!("{:?}", store.reopen(reopened).await)
+        }
+        12 => format!("{:?} {:?}", store.forget_run(id.clone()).await, store.forget_dead_letter(id).await),
+        13 => format!("{:?}", store.release(clock + Duration::from_secs(dice.roll(2))).await),
+        14 => format!("{:?}", store.forget_old_runs(Wall::from_unix_millis(3000), 1).await),
+        _ => {
+            let runs = store.runs(RunFilter::default(), 100).await;
+            let dead = store.dead_letters(DeadFilter::default(), 100).await;
+            format!("{runs:?} {dead:?} {:?} {:?}", store.queues().await, store.unfinished_runs().await)
+        }
+    }
+}
+
+#[tokio::test]
+async fn they_say_the_same_to_the_same() {
+    let seed = uuid::Uuid::new_v4().as_u64_pair().0;
+    let (sqlite, postgres) = (Kept::sqlite(), Kept::postgres().await);
+    let (sqlite, postgres) = (sqlite.open().await, postgres.open().await);
+    let (mut one, mut other) = (Dice(seed), Dice(seed));
+    let clock = in_a_minute();
+    for call in 0..1500 {
+        let (one, other) = (said(&*sqlite, &mut one, clock).await, said(&*postgres, &mut other, clock).await);
+        assert_eq!(one, other, "call {call} of seed {seed}");
+    }
+}
