@@ -1,7 +1,7 @@
 //! HTTP, in front of the actors: the business API and the admin API, each on its own listener.
 //!
 //! - `operations`: runs operations, `queueing`: leaves them to the queue, `keys`: their idempotency keys, `answers`: what is told at their end; `catalogue`: tells what there is to run; `runs`: looks them up and cancels them; `health`: how the mesh is doing;
-//! - `admin`: integrations and their breakers; `audit`: who has done what; `dead_letters`: what a person has to look at; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
+//! - `admin`: integrations and their breakers; `attempts`: what was sent and came back; `audit`: who has done what; `dead_letters`: what a person has to look at; `config`: what holds, and reading it again; `probes`: `/livez`, `/readyz`, `/metrics`;
 //! - `openapi`: both APIs as documents; `docs`: the same as pages, and a page for each error;
 //! - [`problem`]: every error, as RFC 9457 tells it; `state`: what the handlers share;
 //! - `access`: who may; `context`: correlation and trace; `browser`: keeps web pages out; `body`: reads bounded bodies;
@@ -12,6 +12,7 @@
 mod access;
 mod admin;
 pub(crate) mod answers;
+mod attempts;
 mod audit;
 mod body;
 mod browser;
@@ -80,6 +81,7 @@ pub(crate) fn business(config: &mut ServiceConfig, state: Arc<State>, router: Ad
                 .service(post("/operations/{operation}", operations::run))
                 .service(get("/runs", runs::list))
                 .service(get("/runs/{id}", runs::show))
+                .service(get("/runs/{id}/attempts", attempts::of_run))
                 .service(post("/runs/{id}/cancel", runs::cancel))
                 .service(get("/health", health::show))
                 .default_service(web::to(problem::no_such_page)),
@@ -111,6 +113,10 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .service(get("/runs", runs::list))
         .service(get("/runs/{id}", runs::show))
         .service(post("/runs/{id}/cancel", runs::cancel))
+        .service(get("/attempts", attempts::list))
+        .service(get("/attempts/{id}", attempts::show))
+        .service(get("/attempts/{id}/curl", attempts::curl))
+        .service(get("/attempts/{id}/compare", attempts::compare))
         .service(get("/audit", audit::list))
         .service(get("/dead-letters", dead_letters::list))
         .service(get("/dead-letters/groups", dead_letters::groups))

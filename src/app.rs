@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt::task::JoinHandle;
 use actix_web::{App as WebApp, HttpServer};
+use causeway_actors::Attempts;
 use causeway_actors::clock::Clock;
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::LogPlan;
@@ -25,6 +26,7 @@ use crate::adapters::store;
 use crate::adapters::traces::{self, Exporting, TracesError};
 use crate::adapters::transport::{HttpTransport, tls};
 use crate::api::{self, Live, Shown, State};
+use crate::attempt_log::{self, AttemptLog};
 use crate::plans::{self, Plans};
 use crate::queue::{self, Queues};
 use crate::reload::Reloader;
@@ -37,6 +39,8 @@ const MAX_CONNECTIONS: usize = 10_000;
 const LISTENER_GRACE: u64 = 1;
 /// How long the last spans may take to their collector.
 const TRACES_GRACE: Duration = Duration::from_secs(3);
+/// How long what became of attempts may take to be written at the end.
+const ATTEMPTS_GRACE: Duration = Duration::from_secs(2);
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +90,8 @@ pub struct Running {
     pub admin: SocketAddr,
     state: Arc<State>,
     handles: [ServerHandle; 2],
-    tasks: [JoinHandle<()>; 3],
+    tasks: [JoinHandle<()>; 4],
+    attempts: Arc<AttemptLog>,
     exporting: Option<Exporting>,
     drain: Duration,
 }
@@ -131,11 +136,13 @@ impl App {
         let shown = Shown::new(&self.settings, &self.log.sanitiser);
         let queues = Arc::<Queues>::default();
         let waiting = Arc::clone(&queues);
+        let (attempts, waiting_attempts) = AttemptLog::new();
         let mesh = Mesh::start(MeshSpec {
             integrations: self.plans.integrations,
             transport: self.transport,
             log: self.log,
             spans: spans.map(|spans| spans as Arc<dyn Spans>),
+            attempts: Some(Arc::clone(&attempts) as Arc<dyn Attempts>),
             keeper: Some(Keeper {
                 store: Arc::clone(&store),
                 render: api::answers::of,
@@ -172,8 +179,9 @@ impl App {
             actix_web::rt::spawn(recovery::go_on(Arc::clone(&state), home.clone(), left)),
             actix_web::rt::spawn(queue::work(Arc::clone(&state), home)),
             actix_web::rt::spawn(retention::sweep(Arc::clone(&state), retention)),
+            actix_web::rt::spawn(attempt_log::keep(waiting_attempts, Arc::clone(state.store()))),
         ];
-        Ok(Running { api, admin, state, handles, tasks, exporting, drain: listen.drain })
+        Ok(Running { api, admin, state, handles, tasks, attempts, exporting, drain: listen.drain })
     }
 }
 
@@ -193,6 +201,8 @@ impl Running {
                 "runs were still under way when the drain time was up"
             );
         }
+        // They are no promise: what the store does not take in time is let go of.
+        let _ = tokio::time::timeout(ATTEMPTS_GRACE, self.attempts.flush()).await;
         self.tasks.iter().for_each(JoinHandle::abort);
         for handle in &self.handles {
             handle.stop(true).await;

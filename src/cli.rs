@@ -8,6 +8,7 @@
 //!
 //! `client` asks servers, `screen` makes text for people, `output` prints it.
 
+mod attempts;
 mod breaker;
 mod call;
 mod check;
@@ -65,6 +66,8 @@ enum Command {
     Integrations(integrations::Args),
     /// List the runs that a server keeps, show one, or have one stopped.
     Runs(runs::Args),
+    /// Find what was sent to providers and what came back, as it was, for curl, or beside what succeeded.
+    Attempts(attempts::Args),
     /// Look after the runs that a person has to look at.
     DeadLetters(dead_letters::Args),
     /// Open an integration's circuit breaker by hand, put it back to automatic, or set another mode.
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Integrations(args) => integrations::run(&args),
         Command::Runs(args) => runs::run(&args),
+        Command::Attempts(args) => attempts::run(&args),
         Command::DeadLetters(args) => dead_letters::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -25,6 +25,16 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
             Wall::from_unix_millis(now.unix_millis().saturating_sub(kept))
         };
         let (before, dead_before) = (ago(retention.runs), ago(retention.dead_letters));
+        loop {
+            match state.store().forget_old_attempts(ago(retention.attempts), SLICE).await {
+                Ok(gone) if gone >= SLICE => tokio::time::sleep(PAUSE).await,
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "old attempts could not be let go");
+                    break;
+                }
+            }
+        }
         if let Err(error) = state.store().forget_old_deeds(ago(retention.audit), SLICE).await {
             tracing::warn!(%error, "old entries of the audit trail could not be let go");
         }

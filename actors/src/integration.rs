@@ -37,7 +37,7 @@ use crate::guard::{self, Restarts};
 use crate::meters::Meters;
 use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::{Client, Transport};
-use crate::record::{self, Record};
+use crate::record::{self, Attempts, Record};
 use crate::span::{self, Attempt, Span, Spans};
 
 mod clients;
@@ -63,6 +63,7 @@ pub(crate) struct Parts {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) board: Arc<Board>,
     pub(crate) spans: Option<Arc<dyn Spans>>,
+    pub(crate) attempts: Option<Arc<dyn Attempts>>,
     pub(crate) clock: Clock,
     pub(crate) log: Arc<LogPlan>,
     pub(crate) seed: u64,
@@ -325,7 +326,8 @@ impl IntegrationActor {
         }
         if failure.is_some() || self.sample() {
             let (log, failure) = (&self.parts.log, failure.as_ref());
-            Record { log, step: &step, trace: &trace, failure, queued: flying.queued, disposition }.write();
+            Record { log, step: &step, trace: &trace, failure, queued: flying.queued, disposition }
+                .tell(now.wall, self.parts.attempts.as_deref());
         }
     }
 

@@ -31,4 +31,4 @@ pub mod span;
 pub mod stale;
 pub mod store;
 
-pub use record::TARGET as ATTEMPT_TARGET;
+pub use record::{AttemptRecord, Attempts, TARGET as ATTEMPT_TARGET};

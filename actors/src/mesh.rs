@@ -18,6 +18,7 @@ use crate::directory::{Directory, Place, Thread};
 use crate::integration::Parts;
 use crate::plan::{IntegrationPlan, LogPlan};
 use crate::ports::Transport;
+use crate::record::Attempts;
 use crate::router::{Keeper, Router, Shared};
 use crate::span::Spans;
 use crate::stale::StaleStore;
@@ -32,6 +33,8 @@ pub struct MeshSpec {
     pub log: LogPlan,
     /// Takes the spans of traces, if anybody records them.
     pub spans: Option<Arc<dyn Spans>>,
+    /// Keeps what became of attempts, if anybody does.
+    pub attempts: Option<Arc<dyn Attempts>>,
     /// Keeps runs, where they are kept.
     pub keeper: Option<Keeper>,
     /// Reads time.
@@ -52,6 +55,7 @@ pub struct Mesh {
     stale: Arc<StaleStore>,
     transport: Arc<dyn Transport>,
     spans: Option<Arc<dyn Spans>>,
+    attempts: Option<Arc<dyn Attempts>>,
     keeper: Option<Keeper>,
     clock: Clock,
     arbiters: Vec<Arbiter>,
@@ -64,8 +68,18 @@ pub struct Mesh {
 impl Mesh {
     /// Builds every integration's actor. Call inside an actix system.
     pub fn start(spec: MeshSpec) -> Self {
-        let MeshSpec { integrations, transport, log, spans, keeper, clock, io_threads, max_runs, seed } =
-            spec;
+        let MeshSpec {
+            integrations,
+            transport,
+            log,
+            spans,
+            attempts,
+            keeper,
+            clock,
+            io_threads,
+            max_runs,
+            seed,
+        } = spec;
         let mesh = Self {
             directory: ArcSwap::default(),
             board: Arc::default(),
@@ -73,6 +87,7 @@ impl Mesh {
             stale: Arc::default(),
             transport,
             spans,
+            attempts,
             keeper,
             clock,
             arbiters: (0..io_threads).map(|_| Arbiter::new()).collect(),
@@ -95,6 +110,7 @@ impl Mesh {
             transport: Arc::clone(&self.transport),
             board: Arc::clone(&self.board),
             spans: self.spans.clone(),
+            attempts: self.attempts.clone(),
             clock: self.clock,
             log: Arc::clone(log),
             seed: self.seed.wrapping_add(index as u64),

@@ -23,6 +23,7 @@ use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 
 use crate::plan::TraceContext;
+use crate::record::AttemptRecord;
 
 /// The store did not do it; nobody may be told that it did.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -383,6 +384,40 @@ pub struct Audited {
     pub reason: Option<String>,
 }
 
+/// An attempt that is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// Its id; ids are in the order of their time.
+    pub id: String,
+    /// When it began.
+    pub at: Wall,
+    /// What became of it, sanitised.
+    pub record: AttemptRecord,
+}
+
+/// Which attempts are asked for; every condition must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttemptFilter {
+    /// This one.
+    pub id: Option<String>,
+    /// Of this run.
+    pub run: Option<RunId>,
+    /// Of this integration.
+    pub integration: Option<String>,
+    /// Of this endpoint.
+    pub endpoint: Option<String>,
+    /// With this outcome: `success`, or an error's class.
+    pub outcome: Option<String>,
+    /// With a status in this range; 0 stands for none.
+    pub status: Option<(u16, u16)>,
+    /// With this correlation id.
+    pub correlation_id: Option<String>,
+    /// Begun then or later.
+    pub since: Option<Wall>,
+    /// Older than this one: where a list goes on.
+    pub before: Option<String>,
+}
+
 /// Keeps what must survive the process.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -451,6 +486,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lets go of what was done before then, at most `limit`, and says how many it were.
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
+
+    /// Writes attempts down, all or none. They are no promise: who cannot wait may let them go.
+    async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable>;
+
+    /// Attempts, newest first, at most `limit`.
+    async fn attempts(&self, filter: AttemptFilter, limit: usize) -> Result<Vec<Attempt>, Unavailable>;
+
+    /// Lets go of attempts that began before then, at most `limit`, and says how many it were.
+    async fn forget_old_attempts(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
 
     /// Takes back all leases that have run out by then.
     async fn release(&self, by: Wall) -> Result<usize, Unavailable>;

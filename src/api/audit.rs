@@ -1,14 +1,12 @@
 //! `GET /admin/v1/audit`: who has done what, when and why.
 
-use std::time::Duration;
-
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use causeway_actors::store::Audited;
 use causeway_core::time::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::problem::{Code, Problem, printable};
+use super::problem::{Code, Problem, unavailable};
 use super::{State, page};
 
 #[derive(Deserialize)]
@@ -29,16 +27,12 @@ struct Entry {
 
 pub(super) async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
     let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
-    let asked = Query::<Listed>::from_query(request.query_string())
-        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?
-        .into_inner();
+    let asked: Listed = page::query(&request)?;
     let limit = page::limit(asked.limit)?;
     let before = asked.cursor.map(|cursor| page::key(&cursor)).transpose()?;
     let wrong = || malformed("`cursor` is a `next_cursor` of this list".to_owned());
     let before = before.map(|key| key.parse::<i64>().map_err(|_| wrong())).transpose()?;
-    let mut trail = state.store().trail(before, limit + 1).await.map_err(|error| {
-        Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(Some(Duration::from_secs(1)))
-    })?;
+    let mut trail = state.store().trail(before, limit + 1).await.map_err(|error| unavailable(&error))?;
     let more = trail.len() > limit;
     trail.truncate(limit);
     let last = trail.last().filter(|_| more).map(|entry| entry.id.to_string());

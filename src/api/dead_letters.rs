@@ -4,14 +4,10 @@
 //! resolved or let go. Taken up again, the run keeps its id and the keys that it has sent, and passes the one gate of every
 //! resend.
 
-use std::time::Duration;
-
-use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use causeway_actors::store::{
-    DeadFilter, DeadGroup, DeadLetter, Intent, NewRun, Queue, Reopened, Unavailable,
-};
+use causeway_actors::store::{DeadFilter, DeadGroup, DeadLetter, Intent, NewRun, Queue, Reopened};
 use causeway_core::json::Json;
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::operation::Resolution;
@@ -21,8 +17,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::admin::{command, reason};
-use super::problem::{Code, Problem, printable};
-use super::{State, access, answers, context, page};
+use super::problem::{Code, Problem, printable, unavailable};
+use super::{State, access, answers, attempts, context, page};
 use crate::control::{self, Command};
 
 #[derive(Deserialize)]
@@ -71,10 +67,7 @@ impl Letter {
 }
 
 pub(super) async fn list(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
-    let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
-    let asked = Query::<Listed>::from_query(request.query_string())
-        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?
-        .into_inner();
+    let asked: Listed = page::query(&request)?;
     let limit = page::limit(asked.limit)?;
     let before = asked.cursor.map(|cursor| page::key(&cursor)).transpose()?.map(RunId::new);
     let Listed { integration, operation, code, .. } = asked;
@@ -127,6 +120,8 @@ struct Whole {
     input: Value,
     /// The requests that may have been sent.
     requests: Vec<Request>,
+    /// What became of them, as far as it is still known.
+    attempt_log: Vec<attempts::Shown>,
 }
 
 #[derive(Serialize)]
@@ -162,7 +157,8 @@ pub(super) async fn show(id: Path<String>, state: Data<State>) -> Result<HttpRes
     let input = state.live().shown().masked(&run.input);
     let requests = run.progress.intents.iter().map(Request::from).collect();
     let letter = Letter::of(&letter, &shown);
-    Ok(HttpResponse::Ok().json(Whole { letter, run: shown, input, requests }))
+    let attempt_log = attempts::of(&state, id).await?.into_iter().map(attempts::Shown::from).collect();
+    Ok(HttpResponse::Ok().json(Whole { letter, run: shown, input, requests, attempt_log }))
 }
 
 async fn find(state: &State, id: &RunId) -> Result<(DeadLetter, NewRun), Problem> {
@@ -175,10 +171,6 @@ async fn find(state: &State, id: &RunId) -> Result<(DeadLetter, NewRun), Problem
 fn unknown(id: &RunId) -> Problem {
     let detail = format!("the run `{}` is no dead letter, or none any more", printable(id.as_str()));
     Problem::new(Code::UnknownRun, detail)
-}
-
-fn unavailable(error: &Unavailable) -> Problem {
-    Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(Some(Duration::from_secs(1)))
 }
 
 #[derive(Deserialize, Default)]

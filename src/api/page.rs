@@ -7,6 +7,8 @@ use actix_web::HttpRequest;
 use actix_web::web::Query;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use causeway_core::time::Wall;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Code, Problem, printable};
@@ -29,6 +31,25 @@ pub(super) struct Page<T> {
     items: Vec<T>,
     /// Asks for the page after this one; `null`: there is none.
     next_cursor: Option<String>,
+}
+
+/// What a request asks for behind the `?`.
+pub(super) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    let asked = Query::<T>::from_query(request.query_string()).map_err(|error| {
+        let detail = format!("the query: {}", printable(&error.to_string()));
+        Problem::new(Code::MalformedRequest, detail)
+    });
+    Ok(asked?.into_inner())
+}
+
+/// A time from which on something is asked for.
+pub(super) fn since(text: &str) -> Result<Wall, Problem> {
+    let at: Option<jiff::Timestamp> = text.parse().ok();
+    let millis = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
+    millis.map(Wall::from_unix_millis).ok_or_else(|| {
+        let detail = "`since` is a time such as 2026-11-24T09:30:00Z (RFC 3339)";
+        Problem::new(Code::MalformedRequest, detail)
+    })
 }
 
 /// How many items a page has that asks for so many.
@@ -55,9 +76,7 @@ pub(super) fn after<T>(items: Vec<T>, last: Option<String>) -> Page<T> {
 
 /// The page that a request asks for, of `all` in the order of their keys, each of which is told apart from the others.
 pub(super) fn of<T>(request: &HttpRequest, mut all: Vec<(String, T)>) -> Result<Page<T>, Problem> {
-    let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
-    let asked = Query::<Asked>::from_query(request.query_string())
-        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?;
+    let asked: Asked = query(request)?;
     let limit = self::limit(asked.limit)?;
     let after = asked.cursor.as_deref().map(key).transpose()?;
     all.sort_by(|(one, _), (other, _)| one.cmp(other));

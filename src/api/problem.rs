@@ -12,6 +12,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use causeway_actors::plan::whole_seconds;
 use causeway_actors::router::{STORE_UNAVAILABLE, Standing};
+use causeway_actors::store::Unavailable;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::operation::{Outcome, RunStatus};
 use causeway_core::schema::Violation;
@@ -88,6 +89,8 @@ codes! {
     UnknownOperation: NOT_FOUND, "There is no such operation", Final;
     /// There is no such run, or it is forgotten.
     UnknownRun: NOT_FOUND, "There is no such run", Final;
+    /// There is no such attempt, or it is forgotten.
+    UnknownAttempt: NOT_FOUND, "There is no such attempt", Final;
     /// There is no such integration.
     UnknownIntegration: NOT_FOUND, "There is no such integration", Final;
     /// The body did not come in time.
@@ -401,4 +404,9 @@ pub(super) fn other_method(request: &HttpRequest, method: Only) -> Result<HttpRe
 /// The first part of a path or name, for an error message.
 pub(super) fn printable(text: &str) -> String {
     text.chars().take(128).flat_map(char::escape_default).collect()
+}
+
+/// The store did not answer as it was asked to.
+pub(super) fn unavailable(error: &Unavailable) -> Problem {
+    Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(Some(Duration::from_secs(1)))
 }

@@ -9,16 +9,15 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use causeway_actors::board::Asker;
-use causeway_actors::store::{RunFilter, RunRecord, Unavailable};
+use causeway_actors::store::{RunFilter, RunRecord};
 use causeway_core::name::{ClientName, CorrelationId, OperationName, RunId};
 use causeway_core::operation::{Outcome, RunStatus};
-use causeway_core::time::Wall;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::problem::{Code, Problem, printable};
+use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, answers, context, operations, page};
 use crate::control::{self, Command};
 
@@ -84,8 +83,12 @@ async fn stored(state: &State, id: &str, asker: Asker<'_>) -> Result<RunRecord, 
     found.filter(mine).ok_or_else(|| unknown(id))
 }
 
-fn unavailable(error: &Unavailable) -> Problem {
-    Problem::new(Code::StoreUnavailable, error.to_string()).retry_after(Some(Duration::from_secs(1)))
+/// Whether a run is known, and may be seen.
+pub(super) async fn seen(state: &State, id: &str, asker: Asker<'_>) -> Result<(), Problem> {
+    match state.mesh().board().run(id, asker) {
+        Some(_) => Ok(()),
+        None => stored(state, id, asker).await.map(drop),
+    }
 }
 
 fn told_of(record: &RunRecord) -> HttpResponse {
@@ -133,20 +136,11 @@ pub(super) async fn list(request: HttpRequest, state: Data<State>) -> Result<Htt
 
 fn filter(request: &HttpRequest, client: Option<&ClientName>) -> Result<(RunFilter, usize), Problem> {
     let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
-    let asked = Query::<Listed>::from_query(request.query_string())
-        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?
-        .into_inner();
+    let asked: Listed = page::query(request)?;
     let limit = page::limit(asked.limit)?;
     let status = |word: String| {
         let known = RunStatus::ALL.map(RunStatus::as_str).join(", ");
         RunStatus::named(&word).ok_or_else(|| malformed(format!("`status` is one of {known}")))
-    };
-    let since = |text: String| {
-        let at: Option<jiff::Timestamp> = text.parse().ok();
-        let millis = at.and_then(|at| u64::try_from(at.as_millisecond()).ok());
-        millis
-            .map(Wall::from_unix_millis)
-            .ok_or_else(|| malformed("`since` is a time such as 2026-11-24T09:30:00Z (RFC 3339)".to_owned()))
     };
     let operation = |name: String| OperationName::new(&name).map_err(|error| malformed(error.to_string()));
     let correlation_id = |text: String| {
@@ -157,7 +151,7 @@ fn filter(request: &HttpRequest, client: Option<&ClientName>) -> Result<(RunFilt
         operation: asked.operation.map(operation).transpose()?,
         status: asked.status.map(status).transpose()?,
         correlation_id: asked.correlation_id.map(correlation_id).transpose()?,
-        since: asked.since.map(since).transpose()?,
+        since: asked.since.as_deref().map(page::since).transpose()?,
         before: asked.cursor.map(|cursor| page::key(&cursor)).transpose()?.map(RunId::new),
     };
     Ok((filter, limit))
@@ -166,8 +160,7 @@ fn filter(request: &HttpRequest, client: Option<&ClientName>) -> Result<(RunFilt
 /// How long the caller wants to wait for the run's end.
 fn patience(request: &HttpRequest) -> Result<Option<Duration>, Problem> {
     let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
-    let asked = Query::<Asked>::from_query(request.query_string())
-        .map_err(|error| malformed(format!("the query: {}", printable(&error.to_string()))))?;
+    let asked: Asked = page::query(request)?;
     match asked.wait {
         Some(seconds) if seconds > MAX_WAIT => {
             Err(malformed(format!("`wait` is a number of seconds from 0 to {MAX_WAIT}")))

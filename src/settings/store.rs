@@ -23,7 +23,7 @@ const MAX_KEYS: usize = 16;
 const MAX_ID: usize = 32;
 
 /// What is kept for how long in later versions.
-const NOT_YET: [&str; 3] = ["attempts", "webhooks", "events"];
+const NOT_YET: [&str; 2] = ["webhooks", "events"];
 
 /// `[store]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ impl fmt::Display for PostgresUrl {
 pub struct Retention {
     /// Runs, from their end; default 30 days.
     pub runs: Duration,
+    /// What became of attempts; default 14 days.
+    pub attempts: Duration,
     /// Dead letters that nobody has looked after; default 30 days.
     pub dead_letters: Duration,
     /// Who has done what; default a year.
@@ -74,7 +76,8 @@ pub struct Retention {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        let retention = Retention { runs: 30 * DAY, dead_letters: 30 * DAY, audit: 365 * DAY };
+        let retention =
+            Retention { runs: 30 * DAY, attempts: 14 * DAY, dead_letters: 30 * DAY, audit: 365 * DAY };
         Self { url: StoreUrl::Sqlite(PathBuf::from(DEFAULT_PATH)), password: None, retention }
     }
 }
@@ -97,6 +100,7 @@ impl StoreSettings {
                 table.not_yet(&NOT_YET);
                 Retention {
                     runs: table.or("runs", default.retention.runs, duration(KEPT)),
+                    attempts: table.or("attempts", default.retention.attempts, duration(KEPT)),
                     dead_letters: table.or("dead_letters", default.retention.dead_letters, duration(KEPT)),
                     audit: table.or("audit", default.retention.audit, duration(KEPT)),
                 }

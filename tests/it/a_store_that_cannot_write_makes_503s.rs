@@ -45,6 +45,15 @@ async fn a_file_that_may_not_grow() {
         .expect("a counter");
     assert!(errors.trim().parse::<f64>().expect("a number") >= 4.0, "{errors}");
     assert_eq!(provider.effects().len(), 1, "nothing was sent");
+    // What became of attempts is no promise: it is let go of, and counted.
+    until("attempts are let go of", async || {
+        let metrics = admin.get("/metrics").await.body;
+        let mut lines = metrics.lines();
+        let dropped =
+            lines.find_map(|line| line.strip_prefix("causeway_dropped_total{kind=\"attempt_log\"} "))?;
+        (dropped.trim().parse::<f64>().expect("a number") >= 1.0).then_some(())
+    })
+    .await;
 
     files_may_have(&server, "unlimited");
     let second = until("the store works again", async || {

@@ -9,8 +9,8 @@ use causeway::settings::{EncryptionKey, EncryptionSettings, SecretRef, StoreSett
 use causeway_actors::clock::Clock;
 use causeway_actors::plan::TraceContext;
 use causeway_actors::store::{
-    Claim, Claimed, ConfigurationId, Control, DeadFilter, Death, Deed, Ending, Known, NewRun, Parked,
-    Progress, Queue, Reopened, RunFilter, Store, StoredAnswer, Ticket,
+    Attempt, AttemptFilter, Claim, Claimed, ConfigurationId, Control, DeadFilter, Death, Deed, Ending, Known,
+    NewRun, Parked, Progress, Queue, Reopened, RunFilter, Store, StoredAnswer, Ticket,
 };
 use causeway_core::json::Json;
 use causeway_core::name::{
@@ -20,6 +20,7 @@ use causeway_core::operation::{Begin, CallPlan, Plan, Run, RunStatus, StepPlan, 
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 use futures_util::future::join_all;
+use serde_json::json;
 
 use crate::support::Dice;
 use crate::support::postgres::{self, Database, Postgres};
@@ -92,6 +93,7 @@ of_both!(
     runs_are_found_by_what_they_are,
     dead_letters_are_taken_up_once,
     what_operators_say_holds_and_is_told,
+    attempts_are_found_by_what_they_are,
     what_is_old_goes_in_pieces,
     everything_is_there_in_another_life,
     one_server_at_a_time,
@@ -443,6 +445,51 @@ async fn what_operators_say_holds_and_is_told(kept: Kept) {
     assert_eq!(store.trail(Some(trail[3].id), 10).await.unwrap().len(), 1);
     assert_eq!(store.forget_old_deeds(Wall::from_unix_millis(6), 2).await, Ok(2));
     assert_eq!(store.trail(None, 10).await.unwrap().len(), 3);
+}
+
+fn attempt(n: u16) -> Attempt {
+    let record = json!({
+        "run_id": format!("run_{}", n % 3), "correlation_id": "c", "trace_id": "t", "operation": "pay", "step": "charge",
+        "role": "call", "integration": "stripe", "endpoint": if n == 4 { "refund" } else { "charge" }, "attempt": n,
+        "span_id": "s", "method": "POST", "url": "https://api.example/", "request_headers": "{}", "request_body": "{}",
+        "status": if n == 0 { None } else { Some(200 + n * 100) }, "response_headers": null, "response_body": null,
+        "queue_ms": 0.5, "dns_ms": null, "connect_ms": null, "tls_ms": null, "first_byte_ms": null, "total_ms": 1.5,
+        "connection_reused": true, "sent_again": null, "outcome": if n == 1 { "success" } else { "transient" },
+        "code": null, "reason": null, "error": null, "retry_in_ms": null, "disposition": "succeeded"
+    });
+    let at = Wall::from_unix_millis(1000 + u64::from(n));
+    let record = serde_json::from_value(record).expect("a record");
+    Attempt { id: format!("att_{:012x}{n:020}", at.unix_millis()), at, record }
+}
+
+async fn attempts_are_found_by_what_they_are(kept: Kept) {
+    let store = kept.open().await;
+    let all: Vec<Attempt> = (0..5).map(attempt).collect();
+    store.append_attempts(all.clone()).await.expect("it works");
+    store.append_attempts(all.clone()).await.expect("asked twice");
+    let found = async |filter: AttemptFilter| {
+        let attempts = store.attempts(filter, 10).await.expect("it works");
+        attempts.into_iter().map(|attempt| attempt.record.attempt).collect::<Vec<_>>()
+    };
+    let none = AttemptFilter::default;
+    assert_eq!(store.attempts(none(), 10).await.unwrap(), all.iter().rev().cloned().collect::<Vec<_>>());
+    assert_eq!(store.attempts(none(), 2).await.unwrap().len(), 2);
+    assert_eq!(found(AttemptFilter { id: Some(all[3].id.clone()), ..none() }).await, [3]);
+    assert_eq!(found(AttemptFilter { run: Some(RunId::new("run_1")), ..none() }).await, [4, 1]);
+    assert_eq!(found(AttemptFilter { endpoint: Some("refund".to_owned()), ..none() }).await, [4]);
+    let success = Some("success".to_owned());
+    assert_eq!(
+        found(AttemptFilter { integration: Some("stripe".to_owned()), outcome: success, ..none() }).await,
+        [1]
+    );
+    assert_eq!(found(AttemptFilter { status: Some((400, 599)), ..none() }).await, [3, 2]);
+    assert_eq!(found(AttemptFilter { status: Some((0, 0)), ..none() }).await, [0]);
+    assert_eq!(found(AttemptFilter { since: Some(all[2].at), ..none() }).await, [4, 3, 2]);
+    assert_eq!(found(AttemptFilter { before: Some(all[2].id.clone()), ..none() }).await, [1, 0]);
+    assert!(found(AttemptFilter { correlation_id: Some("d\0".to_owned()), ..none() }).await.is_empty());
+    assert_eq!(store.forget_old_attempts(all[3].at, 2).await, Ok(2));
+    assert_eq!(store.forget_old_attempts(all[3].at, 2).await, Ok(1));
+    assert_eq!(found(none()).await, [4, 3]);
 }
 
 async fn what_is_old_goes_in_pieces(kept: Kept) {

@@ -82,6 +82,7 @@ mod connections_that_stand_are_counted;
 mod correlation_and_trace_reach_the_provider;
 mod defaults_are_the_starting_point_of_every_integration;
 mod each_status_means_what_the_contract_says;
+mod every_attempt_can_be_looked_at_afterwards;
 mod every_panel_says_what_it_shows;
 mod every_panel_shows_something;
 mod exactly_n_probes_pass_a_half_open_breaker;

@@ -122,6 +122,7 @@ impl World {
             transport: Arc::new(transport.clone()),
             log: log(),
             spans: None,
+            attempts: None,
             keeper: None,
             clock,
             io_threads: 0,

@@ -1,6 +1,7 @@
 //! How payloads are written before they are sealed: MessagePack, by names, so that a later version may add some.
 
 use bytes::Bytes;
+use causeway_actors::AttemptRecord;
 use causeway_actors::store::{Intent, Progress};
 use causeway_core::endpoint::Materialised;
 use causeway_core::idempotency::Role;
@@ -56,6 +57,17 @@ pub(super) fn progress(bytes: &[u8]) -> Result<Progress, Unreadable> {
         rmp_serde::from_slice(bytes).map_err(|error| Unreadable(error.to_string()))?;
     let intents = intents.into_iter().map(intent).collect::<Result<_, _>>()?;
     Ok(Progress { revision, snapshot, intents, children: Vec::new() })
+}
+
+/// Writes what became of an attempt.
+pub(super) fn of_attempt(record: &AttemptRecord) -> Vec<u8> {
+    // Nothing in it can fail to be written.
+    rmp_serde::to_vec_named(record).unwrap_or_default()
+}
+
+/// Reads what became of an attempt.
+pub(super) fn attempt(bytes: &[u8]) -> Result<AttemptRecord, Unreadable> {
+    rmp_serde::from_slice(bytes).map_err(|error| Unreadable(error.to_string()))
 }
 
 fn of_intent(intent: &Intent) -> WrittenIntent {

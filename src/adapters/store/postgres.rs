@@ -7,6 +7,7 @@
 //! The database belongs to one server at a time: a connection of its own holds a lock on it, and takes it again when the
 //! connection was lost.
 
+mod attempts;
 mod batch;
 mod control;
 mod database;
@@ -25,8 +26,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed, Ending, Leased, NewRun,
-    Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
+    Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed,
+    Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -395,6 +396,22 @@ impl Store for PostgresStore {
 
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
         self.ask(move |to| async move { control::forget_old(&to.database, before, limit).await }).await
+    }
+
+    async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {
+        let rows: Vec<_> =
+            attempts.iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
+        self.ask(move |to| async move { attempts::append(&to.database, &rows).await }).await
+    }
+
+    async fn attempts(&self, filter: AttemptFilter, limit: usize) -> Result<Vec<Attempt>, Unavailable> {
+        let found =
+            self.ask(move |to| async move { attempts::list(&to.database, &filter, limit).await }).await?;
+        found.into_iter().map(|attempt| attempt.open(&self.keyring)).collect()
+    }
+
+    async fn forget_old_attempts(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
+        self.ask(move |to| async move { attempts::forget_old(&to.database, before, limit).await }).await
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {

@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use causeway_actors::plan::TraceContext;
 use causeway_actors::store::{
-    ConfigurationId, DeadLetter, Death, Ending, Known, Leased, NewRun, Parked, Progress, Queue, QueueDepth,
-    Reopened, RunRecord, StoredAnswer, Ticket, Unavailable,
+    Attempt, ConfigurationId, DeadLetter, Death, Ending, Known, Leased, NewRun, Parked, Progress, Queue,
+    QueueDepth, Reopened, RunRecord, StoredAnswer, Ticket, Unavailable,
 };
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
@@ -396,6 +396,62 @@ impl SealedLetter {
     pub(super) fn open(self, keyring: &Keyring) -> Result<DeadLetter, Unavailable> {
         Ok(DeadLetter { death: self.death, died_at: wall(self.died_at), run: self.record.open(keyring)? })
     }
+}
+
+/// An attempt, sealed.
+pub(super) struct SealedAttempt {
+    pub(super) id: String,
+    pub(super) at: i64,
+    pub(super) run: String,
+    pub(super) integration: String,
+    pub(super) endpoint: String,
+    pub(super) correlation_id: String,
+    pub(super) outcome: String,
+    /// 0: none.
+    pub(super) status: i64,
+    pub(super) record: Vec<u8>,
+}
+
+fn attempt_of(id: &str) -> String {
+    format!("attempts.record/{id}")
+}
+
+impl SealedAttempt {
+    pub(super) fn seal(attempt: &Attempt, keyring: &Keyring) -> Self {
+        let Attempt { id, at, record } = attempt;
+        Self {
+            id: id.clone(),
+            at: millis(*at),
+            run: record.run_id.clone(),
+            integration: record.integration.clone(),
+            endpoint: record.endpoint.clone(),
+            correlation_id: record.correlation_id.clone(),
+            outcome: record.outcome.clone(),
+            status: record.status.map_or(0, i64::from),
+            record: keyring.seal(&attempt_of(id), &payload::of_attempt(record)),
+        }
+    }
+}
+
+/// An attempt, as it is on disk.
+pub(super) struct KeptAttempt {
+    pub(super) id: String,
+    pub(super) at: i64,
+    pub(super) record: Vec<u8>,
+}
+
+impl KeptAttempt {
+    pub(super) fn open(self, keyring: &Keyring) -> Result<Attempt, Unavailable> {
+        let record = open(&attempt_of(&self.id), &self.record, keyring)?;
+        let record = payload::attempt(&record)
+            .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
+        Ok(Attempt { at: wall(self.at), record, id: self.id })
+    }
+}
+
+/// The id before every id of what began then or later: ids are in the order of their time.
+pub(super) fn youngest(prefix: &str, at: Wall) -> String {
+    format!("{prefix}_{:012x}", at.unix_millis())
 }
 
 /// A run that is taken up again, sealed.

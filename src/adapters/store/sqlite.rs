@@ -7,6 +7,7 @@
 //! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead` and `control` have the statements, `readers`
 //! lends connections.
 
+mod attempts;
 mod control;
 mod dead;
 mod queue;
@@ -25,8 +26,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed, Ending, Leased, NewRun,
-    Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
+    Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed,
+    Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -199,6 +200,21 @@ impl Store for SqliteStore {
 
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
         self.writer.write(move |connection| control::forget_old(connection, before, limit)).await
+    }
+
+    async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {
+        let rows: Vec<_> =
+            attempts.iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
+        self.writer.write(move |connection| attempts::append(connection, &rows)).await
+    }
+
+    async fn attempts(&self, filter: AttemptFilter, limit: usize) -> Result<Vec<Attempt>, Unavailable> {
+        let found = self.readers.read(move |connection| attempts::list(connection, &filter, limit)).await?;
+        found.into_iter().map(|attempt| attempt.open(&self.keyring)).collect()
+    }
+
+    async fn forget_old_attempts(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
+        self.writer.write(move |connection| attempts::forget_old(connection, before, limit)).await
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {

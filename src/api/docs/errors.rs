@@ -64,6 +64,10 @@ pub(super) const fn of(code: Code) -> Help {
                       that was asked for, nor are those for which nothing was sent.",
             remedy: "Check the id. Where it matters whether a run that is no longer known has acted, look at the provider.",
         },
+        Code::UnknownAttempt => Help {
+            meaning: "No attempt of this id is known here. They are kept for a while, and let go of under pressure.",
+            remedy: "`GET /admin/v1/attempts` lists what there is; the server's log has every attempt that it wrote.",
+        },
         Code::UnknownIntegration => Help {
             meaning: "No file of the configuration defines the integration.",
             remedy: "`GET /admin/v1/integrations` lists what there is.",

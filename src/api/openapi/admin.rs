@@ -34,6 +34,7 @@ pub(in crate::api) fn admin() -> Value {
         "Breaker": schemas::breaker(),
         "Notice": schemas::notice(),
         "DeadLetter": schemas::dead_letter(),
+        "Attempt": schemas::attempt(),
         "Config": schemas::config(),
     });
     let reason =
@@ -66,6 +67,45 @@ pub(in crate::api) fn admin() -> Value {
             "pause_queue", "Stops leasing queued runs; those that are executed go on", &reset, &[]),
         "/admin/v1/integrations/{name}/resume": command(
             "resume_queue", "Starts leasing queued runs again", &reset, &[]),
+        "/admin/v1/attempts": { "get": {
+            "operationId": "list_attempts",
+            "summary": "What was sent to providers and what came back, newest first",
+            "parameters": [
+                query("run", "Of this run.", json!({ "type": "string" })),
+                query("integration", "Of this integration.", json!({ "type": "string" })),
+                query("endpoint", "Of this endpoint.", json!({ "type": "string" })),
+                query("outcome", "That ended so: `success`, or an error's class.", json!({ "type": "string" })),
+                query("status", "Answered with this status (503), class of statuses (5xx), or not at all (none).",
+                    json!({ "type": "string", "pattern": "^([1-5][0-9]{2}|[1-5]xx|none)$" })),
+                query("correlation_id", "With this correlation id.", json!({ "type": "string" })),
+                query("since", "Begun then or later.", json!({ "type": "string", "format": "date-time" })),
+                paging()[0].clone(),
+                paging()[1].clone(),
+            ],
+            "responses": answers(
+                vec![(StatusCode::OK, document("A page.", &page_of(&reference("Attempt"))))],
+                &ANY.into_iter().chain([Code::StoreUnavailable]).collect::<Vec<_>>(),
+            ),
+        } },
+        "/admin/v1/attempts/{id}": attempt("show_attempt", "One attempt", document("The attempt.", &reference("Attempt"))),
+        "/admin/v1/attempts/{id}/curl": attempt(
+            "write_attempt_for_curl", "One attempt as a command for a shell; what is masked is to be filled in",
+            json!({ "description": "The command.", "content": { "text/plain": { "schema": { "type": "string" } } } })),
+        "/admin/v1/attempts/{id}/compare": attempt(
+            "compare_attempt", "One attempt beside the last at its endpoint that succeeded",
+            document("Both, and where they differ.", &json!({
+                "type": "object",
+                "required": ["attempt", "success", "differences"],
+                "properties": {
+                    "attempt": reference("Attempt"),
+                    "success": { "anyOf": [reference("Attempt"), { "type": "null" }] },
+                    "differences": { "type": "array", "maxItems": 200, "items": {
+                        "type": "object",
+                        "required": ["place", "attempt", "success"],
+                        "properties": { "place": { "type": "string" }, "attempt": {}, "success": {} },
+                    } },
+                },
+            }))),
         "/admin/v1/audit": { "get": {
             "operationId": "list_audit",
             "summary": "Who has done what, when and why, newest first",
@@ -235,6 +275,19 @@ fn command(id: &str, summary: &str, properties: &Value, required: &[&str]) -> Va
         "parameters": [in_path("name", "The integration.")],
         "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
         "responses": integration(&OF_COMMANDS),
+    } })
+}
+
+/// A path of one attempt.
+fn attempt(id: &str, summary: &str, answer: Value) -> Value {
+    json!({ "get": {
+        "operationId": id,
+        "summary": summary,
+        "parameters": [in_path("id", "The attempt's id.")],
+        "responses": answers(
+            vec![(StatusCode::OK, answer)],
+            &ANY.into_iter().chain([Code::UnknownAttempt, Code::StoreUnavailable]).collect::<Vec<_>>(),
+        ),
     } })
 }
 

@@ -179,6 +179,15 @@ fn frame() -> Map<String, Value> {
             )],
             "responses": answers(ok("The run as it stands.", &outcome), &with(&[Code::UnknownRun, Code::StoreUnavailable])),
         } },
+        "/v1/runs/{id}/attempts": { "get": {
+            "operationId": "list_attempts_of_run",
+            "summary": "What became of a run's attempts, oldest first, as far as that is still known",
+            "parameters": [id.clone()],
+            "responses": answers(
+                ok("The attempts.", &page_of(&schemas::told_attempt())),
+                &with(&[Code::UnknownRun, Code::StoreUnavailable]),
+            ),
+        } },
         "/v1/runs/{id}/cancel": { "post": {
             "operationId": "cancel_run",
             "summary": "Has a run stopped",

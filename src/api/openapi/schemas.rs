@@ -235,6 +235,79 @@ pub(super) fn breaker() -> Value {
     object(properties, &[])
 }
 
+/// What became of an attempt.
+pub(super) fn attempt() -> Value {
+    let text = || json!({ "type": "string" });
+    let masked = || json!({ "type": ["string", "null"], "description": "Masked as in logs." });
+    let headers = || json!({ "type": ["object", "null"], "description": "Masked as in logs." });
+    let number = || json!({ "type": ["number", "null"], "minimum": 0 });
+    object(
+        json!({
+            "id": text(),
+            "at": { "type": "string", "format": "date-time" },
+            "run_id": text(),
+            "correlation_id": text(),
+            "trace_id": text(),
+            "operation": text(),
+            "step": text(),
+            "role": text(),
+            "integration": text(),
+            "endpoint": text(),
+            "attempt": count(),
+            "span_id": text(),
+            "method": text(),
+            "url": masked(),
+            "request_headers": headers(),
+            "request_body": masked(),
+            "status": nullable_count(),
+            "response_headers": headers(),
+            "response_body": masked(),
+            "queue_ms": number(),
+            "dns_ms": number(),
+            "connect_ms": number(),
+            "tls_ms": number(),
+            "first_byte_ms": number(),
+            "total_ms": number(),
+            "connection_reused": { "type": ["boolean", "null"] },
+            "sent_again": nullable_string(),
+            "outcome": text(),
+            "code": nullable_string(),
+            "reason": nullable_string(),
+            "error": nullable_string(),
+            "retry_in_ms": number(),
+            "disposition": text(),
+        }),
+        &[],
+    )
+}
+
+/// An attempt, as its run's client sees it.
+pub(super) fn told_attempt() -> Value {
+    let mut told = attempt();
+    let shown = [
+        "id",
+        "at",
+        "step",
+        "role",
+        "integration",
+        "endpoint",
+        "attempt",
+        "status",
+        "outcome",
+        "code",
+        "reason",
+        "error",
+        "queue_ms",
+        "total_ms",
+        "retry_in_ms",
+    ];
+    if let Some(properties) = told["properties"].as_object_mut() {
+        properties.retain(|name, _| shown.contains(&name.as_str()));
+    }
+    told["required"] = json!(shown);
+    told
+}
+
 /// A run that a person has to look at.
 pub(super) fn dead_letter() -> Value {
     let text = || json!({ "type": "string" });
@@ -253,7 +326,8 @@ pub(super) fn dead_letter() -> Value {
             "run": { "$ref": "#/components/schemas/Outcome" },
             "input": { "description": "Masked as in logs." },
             "requests": { "type": "array", "items": { "type": "object" } },
+            "attempt_log": { "type": "array", "items": { "$ref": "#/components/schemas/Attempt" } },
         }),
-        &["run", "input", "requests"],
+        &["run", "input", "requests", "attempt_log"],
     )
 }

@@ -40,7 +40,7 @@ pub(super) async fn forget(database: &Database, run: &RunId) -> Result<bool, Una
 }
 
 /// Text that a person gave, as the database can take it.
-fn given(text: &str) -> String {
+pub(super) fn given(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

@@ -10,7 +10,7 @@ use deadpool_postgres::Client;
 use tokio_postgres::Row as Found;
 
 use super::super::rows::{
-    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis,
+    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis, youngest,
 };
 use super::batch::Kind;
 use super::database::{Database, Failed, Param, execute, rows, unavailable};
@@ -280,7 +280,7 @@ pub(super) async fn forget_old(
     limit: usize,
 ) -> Result<usize, Unavailable> {
     // Ids are in the order of their time, so what ended before then is among what began before then.
-    let youngest = format!("run_{:012x}", before.unix_millis());
+    let youngest = youngest("run", before);
     let sql = "DELETE FROM runs WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE id < $3 AND finished_at < $1 AND NOT EXISTS \
                (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT $2))";
     database.count(sql, &[&millis(before), &limit_of(limit), &youngest]).await

@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::rows::{
-    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis,
+    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis, youngest,
 };
 use super::dead;
 
@@ -136,7 +136,7 @@ pub(super) fn forget(connection: &Connection, id: &RunId) -> rusqlite::Result<()
 pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) -> rusqlite::Result<usize> {
     // Ids are in the order of their time, so what ended before then is among what began before then: younger runs are not
     // even looked at.
-    let youngest = format!("run_{:012x}", before.unix_millis());
+    let youngest = youngest("run", before);
     connection
         .prepare_cached(
             "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 AND NOT EXISTS \

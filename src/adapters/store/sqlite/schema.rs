@@ -11,12 +11,13 @@ use super::super::sealing::Keyring;
 pub(super) const APPLICATION_ID: i64 = 0x4357_4159;
 
 /// The steps, in order; one that has been released is never changed.
-pub(super) const STEPS: [&str; 5] = [
+pub(super) const STEPS: [&str; 6] = [
     include_str!("schema/1_runs.sql"),
     include_str!("schema/2_queue.sql"),
     include_str!("schema/3_dead_letters.sql"),
     include_str!("schema/4_control.sql"),
     include_str!("schema/5_resolved.sql"),
+    include_str!("schema/6_attempts.sql"),
 ];
 
 /// Why a file is not used.
