@@ -29,6 +29,7 @@ mod page;
 mod probes;
 pub mod problem;
 mod queueing;
+mod redrives;
 mod runs;
 mod shown;
 mod state;
@@ -124,6 +125,14 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
             only("/dead-letters/{id}", Only::GetOrDelete, web::get().to(dead_letters::show))
                 .route(web::delete().to(dead_letters::forget)),
         )
+        .service(
+            only("/redrives", Only::GetOrPost, web::get().to(redrives::list))
+                .route(web::post().to(redrives::create)),
+        )
+        .service(get("/redrives/{id}", redrives::show))
+        .service(post("/redrives/{id}/pause", redrives::pause))
+        .service(post("/redrives/{id}/resume", redrives::resume))
+        .service(post("/redrives/{id}/cancel", redrives::cancel))
         .service(post("/dead-letters/{id}/redrive", dead_letters::redrive))
         .service(post("/dead-letters/{id}/resolve", dead_letters::resolve))
         .service(get("/notices", config::notices))

@@ -29,6 +29,7 @@ use crate::api::{self, Live, Shown, State};
 use crate::attempt_log::{self, AttemptLog};
 use crate::plans::{self, Plans};
 use crate::queue::{self, Queues};
+use crate::redrives;
 use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
 use crate::{control, recovery, retention};
@@ -169,7 +170,7 @@ impl App {
             self.metrics,
             reloader,
         ));
-        control::take_up(&state, &**state.store()).await?;
+        let redriven = control::take_up(&state, &**state.store()).await?;
         let handles = [
             serve(api_server(&state, &listen, api_listener), "the business API", api)?,
             serve(admin_server(&state, &listen, admin_listener), "the admin API", admin)?,
@@ -181,6 +182,9 @@ impl App {
             actix_web::rt::spawn(retention::sweep(Arc::clone(&state), retention)),
             actix_web::rt::spawn(attempt_log::keep(waiting_attempts, Arc::clone(state.store()))),
         ];
+        for redrive in redriven {
+            actix_web::rt::spawn(redrives::work(Arc::clone(&state), redrive, 0));
+        }
         Ok(Running { api, admin, state, handles, tasks, attempts, exporting, drain: listen.drain })
     }
 }

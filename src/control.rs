@@ -12,6 +12,7 @@ use causeway_core::time::Wall;
 use serde::{Deserialize, Serialize};
 
 use crate::api::State;
+use crate::redrives;
 
 /// How long a command waits for the store.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -85,13 +86,15 @@ pub(crate) fn of_pause(integration: &str, paused: bool) -> Control {
     Control { key: pause_of(integration), value: paused.then(|| "{}".to_owned()) }
 }
 
-/// Takes up what held when the server ended, before anything is served.
+/// Takes up what held when the server ended, before anything is served; the bulk redrives that are to go on.
 ///
 /// # Errors
 /// [`Unavailable`].
-pub(crate) async fn take_up(state: &State, store: &dyn Store) -> Result<(), Unavailable> {
+pub(crate) async fn take_up(state: &State, store: &dyn Store) -> Result<Vec<String>, Unavailable> {
     let now = state.clock().now().wall;
-    for (key, value) in store.controls().await? {
+    let controls = store.controls().await?;
+    let going_on = redrives::take_in(state.redrives(), &controls);
+    for (key, value) in controls {
         let Some((kind, name)) = key.split_once('/') else { continue };
         let Some(place) = state.mesh().directory().find(name).cloned() else { continue };
         match kind {
@@ -117,5 +120,5 @@ pub(crate) async fn take_up(state: &State, store: &dyn Store) -> Result<(), Unav
             _ => {}
         }
     }
-    Ok(())
+    Ok(going_on)
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`settings`]: the configuration, validated; [`plans`]: what the actors are built from;
 //! - [`app`]: the server as one value, built, started, stopped; [`reload`]: given another configuration;
-//!   `attempt_log`: what became of attempts; `control`: what operators have said; [`queue`]: what is executed by and by; [`recovery`]: going on where it ended; `retention`: letting go of what is old;
+//!   `attempt_log`: what became of attempts; `control`: what operators have said; [`queue`]: what is executed by and by; [`recovery`]: going on where it ended; `redrives`: dead letters taken up again; `retention`: letting go of what is old;
 //! - [`api`]: its HTTP; [`access`]: who may call and operate;
 //! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
 //! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
@@ -19,6 +19,7 @@ mod control;
 pub mod plans;
 pub mod queue;
 pub mod recovery;
+mod redrives;
 pub mod reload;
 mod retention;
 pub mod sandbox;

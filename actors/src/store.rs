@@ -478,6 +478,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes down who does what, and with it what holds from then on.
     async fn audit(&self, deed: Deed) -> Result<(), Unavailable>;
 
+    /// Writes down what holds from now on, without anybody's word for it.
+    async fn keep(&self, control: Control) -> Result<(), Unavailable>;
+
     /// Everything that operators have said and that holds.
     async fn controls(&self) -> Result<Vec<(String, String)>, Unavailable>;
 

@@ -7,9 +7,9 @@
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
-use causeway_actors::store::{DeadFilter, DeadGroup, DeadLetter, Intent, NewRun, Queue, Reopened};
+use causeway_actors::store::{DeadFilter, DeadGroup, DeadLetter, Intent, NewRun};
 use causeway_core::json::Json;
-use causeway_core::name::{IntegrationName, RunId};
+use causeway_core::name::RunId;
 use causeway_core::operation::Resolution;
 use causeway_core::time::Wall;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use super::admin::{command, reason};
 use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, answers, attempts, context, page};
 use crate::control::{self, Command};
+use crate::redrives::{self, NotTaken};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -257,22 +258,12 @@ async fn take_up(
     resolution: &Resolution,
     reason: Option<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (letter, run) = find(state, id).await?;
-    let NewRun { id, priority, mut progress, .. } = run;
-    let (snapshot, about) = progress.snapshot.reopened(resolution).map_err(|error| {
-        Problem::new(Code::NotReopened, format!("the run {id} is not taken up again: {error}"))
-    })?;
-    if matches!(resolution, Resolution::Resend | Resolution::Succeeded(_) | Resolution::Failed) {
-        for intent in progress.intents.iter_mut().filter(|intent| intent.step == about) {
-            intent.in_doubt = false;
-        }
-    }
-    progress.snapshot = snapshot;
-    progress.revision += 1;
-    let integration = IntegrationName::new(&letter.death.integration).map_err(|_| {
-        let detail = "its operation cannot be had any more; let it go, and run what it was about anew";
-        Problem::new(Code::NotReopened, detail)
-    })?;
+    let not_taken = |error| match error {
+        NotTaken::Gone => unknown(id),
+        NotTaken::Refused(why) => Problem::new(Code::NotReopened, why),
+        NotTaken::Unavailable(error) => unavailable(&error),
+    };
+    let reopened = redrives::prepare(state, id, resolution).await.map_err(not_taken)?;
     let action = match resolution {
         Resolution::Redrive => "dead_letter.redrive",
         Resolution::Succeeded(_) => "dead_letter.resolve.succeeded",
@@ -281,16 +272,7 @@ async fn take_up(
     };
     let operator = access::operator(request);
     control::audit(state, Command { operator, action, subject: id.as_str(), reason }, None).await;
-    let not_before = state.clock().now().wall;
-    let queue = Queue { integration: integration.clone(), not_before };
-    let is_resolved = *resolution == Resolution::Failed;
-    let reopened = Reopened { id: id.clone(), is_resolved, priority, queue, progress };
-    let taken = state.store().reopen(reopened).await.map_err(|error| unavailable(&error))?;
-    if !taken {
-        return Err(unknown(&id));
-    }
-    state.mesh().board().run_came_to_nothing(&id);
-    state.queues().queued(&integration);
+    redrives::take_up(state, reopened).await.map_err(not_taken)?;
     let mut response = HttpResponse::Accepted();
     response.insert_header((actix_web::http::header::LOCATION, format!("/admin/v1/runs/{id}")));
     response.insert_header((context::CORRELATION_ID, context::correlation_id(request).as_str()));

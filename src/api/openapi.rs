@@ -9,6 +9,7 @@
 
 mod admin;
 mod business;
+mod dead;
 mod schemas;
 
 use std::collections::BTreeMap;

@@ -89,6 +89,8 @@ codes! {
     UnknownOperation: NOT_FOUND, "There is no such operation", Final;
     /// There is no such run, or it is forgotten.
     UnknownRun: NOT_FOUND, "There is no such run", Final;
+    /// There is no such bulk redrive, or it is forgotten.
+    UnknownRedrive: NOT_FOUND, "There is no such redrive", Final;
     /// There is no such attempt, or it is forgotten.
     UnknownAttempt: NOT_FOUND, "There is no such attempt", Final;
     /// There is no such integration.
@@ -195,6 +197,7 @@ pub(super) enum Only {
     Get,
     Post,
     GetOrDelete,
+    GetOrPost,
 }
 
 impl Only {
@@ -203,6 +206,7 @@ impl Only {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::GetOrDelete => "GET, DELETE",
+            Self::GetOrPost => "GET, POST",
         }
     }
 }

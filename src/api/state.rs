@@ -23,6 +23,7 @@ use crate::access::{Access, Lockout};
 use crate::plans::Versions;
 use crate::queue::Queues;
 use crate::recovery::Formers;
+use crate::redrives::Redrives;
 use crate::reload::{ReloadError, Reloader, Report};
 use crate::settings::ServerSettings;
 
@@ -46,6 +47,7 @@ pub struct State {
     max_runs: u32,
     refusing: AtomicBool,
     lockout: Lockout,
+    redrives: Redrives,
     reloader: Reloader,
 }
 
@@ -153,6 +155,7 @@ impl State {
             max_runs,
             refusing: AtomicBool::new(false),
             lockout: Lockout::default(),
+            redrives: Redrives::default(),
             reloader,
         }
     }
@@ -212,6 +215,11 @@ impl State {
     /// Whether a restart remembers what operators have said about an integration.
     pub(super) fn remembers(&self, integration: &str) -> bool {
         !self.unwritten.contains(integration)
+    }
+
+    /// Dead letters that are taken up again by the many.
+    pub(crate) const fn redrives(&self) -> &Redrives {
+        &self.redrives
     }
 
     /// What is queued.

@@ -1,4 +1,4 @@
-//! `causeway dead-letters list|groups|show|redrive|resolve|forget`: runs that a person has to look at, and what a person does.
+//! `causeway dead-letters list|groups|show|redrive|redrives|resolve|forget`: runs that a person has to look at, and what a person does.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::client::{AdminArgs, Ask, block_on, segment};
 use super::screen::{Colour, Screen, Tone, Words, moment};
 use super::{CommandError, output};
+
+mod redrives;
 
 const PATH: &str = "/admin/v1/dead-letters";
 
@@ -15,6 +17,8 @@ const PATH: &str = "/admin/v1/dead-letters";
   causeway dead-letters groups
   causeway dead-letters show run_01a20d64904f7054aa9a9cad10192e9d
   causeway dead-letters redrive run_01a2… --reason 'the provider is mended'
+  causeway dead-letters redrive --integration stripe --code http_503 --rate 20 --dry-run
+  causeway dead-letters redrives cancel rdr_01a2…
   causeway dead-letters resolve run_01a2… --as succeeded --result '{\"id\":\"ch_1\"}' --reason 'seen at the provider'
 
 A key, where the server asks for one, is read from CAUSEWAY_OPERATOR_KEY; its role must be operator or admin to act.")]
@@ -55,13 +59,12 @@ enum Action {
         /// Its run's id.
         id: String,
     },
-    /// Try its run again, with the same keys.
-    Redrive {
-        /// Its run's id.
-        id: String,
-        /// Why, for the log.
-        #[arg(long)]
-        reason: Option<String>,
+    /// Try runs again, with the same keys: one, or all of a kind at a measured rate.
+    Redrive(Redriven),
+    /// The redrives of many: how far they are, and what they are to do.
+    Redrives {
+        #[command(subcommand)]
+        action: Option<OfRedrive>,
     },
     /// Say what has become of its run.
     Resolve {
@@ -80,6 +83,68 @@ enum Action {
     /// Let it go; its run stays as it is.
     Forget {
         /// Its run's id.
+        id: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(id = "which", required = true, multiple = true)]
+struct Which {
+    /// Its run's id.
+    #[arg(conflicts_with_all = ["integration", "operation", "code", "all", "rate", "dry_run", "detach"])]
+    id: Option<String>,
+    /// All of this integration.
+    #[arg(long)]
+    integration: Option<String>,
+    /// All of this operation.
+    #[arg(long)]
+    operation: Option<String>,
+    /// All with this error.
+    #[arg(long)]
+    code: Option<String>,
+    /// All there are.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Redriven {
+    #[command(flatten)]
+    which: Which,
+    /// How many a second.
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Only tell how many there are.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait for the end.
+    #[arg(long)]
+    detach: bool,
+    /// Why, for the audit trail.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum OfRedrive {
+    /// Tell how far one is.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Stop for a while.
+    Pause {
+        /// Its id.
+        id: String,
+    },
+    /// Go on.
+    Resume {
+        /// Its id.
+        id: String,
+    },
+    /// Stop for good; what is taken up already goes on.
+    Cancel {
+        /// Its id.
         id: String,
     },
 }
@@ -118,6 +183,15 @@ struct Group {
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let server = args.admin.server();
+    if let Action::Redrive(many) = &args.action
+        && many.which.id.is_none()
+    {
+        let Redriven { which, rate, dry_run, detach, reason } = many;
+        let filter =
+            json!({ "integration": which.integration, "operation": which.operation, "code": which.code });
+        let body = json!({ "filter": filter, "rate": rate, "dry_run": dry_run, "reason": reason });
+        return redrives::begin(&server, &body, !dry_run && !detach, args.json);
+    }
     let screen = Screen::of_output(args.color);
     let ask = ask(&args.action)?;
     let answer = block_on(server.get(&ask))?;
@@ -134,11 +208,17 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             output::say(&kinds(&groups.items, screen))
         }
         Action::Show { .. } => output::show_json(&answer),
-        Action::Redrive { id, .. } | Action::Resolve { id, .. } => {
-            output::say(&format!("{id} goes on; `causeway runs show {id}` tells what becomes of it"))
+        Action::Redrives { action } => redrives::show(&server, &ask, &answer, action.is_some(), screen),
+        Action::Redrive(Redriven { which: Which { id, .. }, .. }) => {
+            taken_up(id.as_deref().unwrap_or_default())
         }
+        Action::Resolve { id, .. } => taken_up(id),
         Action::Forget { id } => output::say(&format!("{id} is no dead letter any more")),
     }
+}
+
+fn taken_up(id: &str) -> Result<(), CommandError> {
+    output::say(&format!("{id} goes on; `causeway runs show {id}` tells what becomes of it"))
 }
 
 fn ask(action: &Action) -> Result<Ask, CommandError> {
@@ -155,9 +235,11 @@ fn ask(action: &Action) -> Result<Ask, CommandError> {
         }
         Action::Groups => Ask::get("grouping the dead letters", format!("{PATH}/groups")),
         Action::Show { id } => Ask::get(format!("showing {id}"), of(id, "")),
-        Action::Redrive { id, reason } => {
+        Action::Redrive(Redriven { which, reason, .. }) => {
+            let id = which.id.as_deref().unwrap_or_default();
             Ask::post(format!("redriving {id}"), of(id, "/redrive"), json!({ "reason": reason }).to_string())
         }
+        Action::Redrives { action } => redrives::ask(action.as_ref()),
         Action::Resolve { id, resolution, result, reason } => {
             let mut body = json!({ "as": resolution, "reason": reason });
             if let Some(result) = result {

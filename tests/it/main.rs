@@ -80,6 +80,7 @@ mod causeway_check_tells_every_error_at_once;
 mod clients_run_what_they_may_and_see_their_own;
 mod connections_that_stand_are_counted;
 mod correlation_and_trace_reach_the_provider;
+mod dead_letters_of_a_kind_are_redriven_at_a_rate;
 mod defaults_are_the_starting_point_of_every_integration;
 mod each_status_means_what_the_contract_says;
 mod every_attempt_can_be_looked_at_afterwards;

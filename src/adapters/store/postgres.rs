@@ -26,8 +26,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed,
-    Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
+    Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
+    Deed, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store,
+    Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -384,6 +385,10 @@ impl Store for PostgresStore {
 
     async fn audit(&self, deed: Deed) -> Result<(), Unavailable> {
         self.ask(move |to| async move { control::audit(&to.database, &deed).await }).await
+    }
+
+    async fn keep(&self, held: Control) -> Result<(), Unavailable> {
+        self.ask(move |to| async move { control::keep(&to.database, &held).await }).await
     }
 
     async fn controls(&self) -> Result<Vec<(String, String)>, Unavailable> {

@@ -26,8 +26,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
-    Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, DeadFilter, DeadGroup, DeadLetter, Deed,
-    Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store, Unavailable,
+    Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
+    Deed, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store,
+    Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -188,6 +189,10 @@ impl Store for SqliteStore {
 
     async fn audit(&self, deed: Deed) -> Result<(), Unavailable> {
         self.writer.write(move |connection| control::audit(connection, &deed)).await
+    }
+
+    async fn keep(&self, held: Control) -> Result<(), Unavailable> {
+        self.writer.write(move |connection| control::keep(connection, &held)).await
     }
 
     async fn controls(&self) -> Result<Vec<(String, String)>, Unavailable> {

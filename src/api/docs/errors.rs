@@ -64,6 +64,10 @@ pub(super) const fn of(code: Code) -> Help {
                       that was asked for, nor are those for which nothing was sent.",
             remedy: "Check the id. Where it matters whether a run that is no longer known has acted, look at the provider.",
         },
+        Code::UnknownRedrive => Help {
+            meaning: "No bulk redrive of this id is known here. The last hundred are remembered.",
+            remedy: "`GET /admin/v1/redrives` lists what there is.",
+        },
         Code::UnknownAttempt => Help {
             meaning: "No attempt of this id is known here. They are kept for a while, and let go of under pressure.",
             remedy: "`GET /admin/v1/attempts` lists what there is; the server's log has every attempt that it wrote.",

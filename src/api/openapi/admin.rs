@@ -10,11 +10,11 @@ const ABOUT: &str = "What operators see and do. A viewer looks, an operator acts
                      configuration. Every error is a problem (RFC 9457) whose `code` has a page under /docs/errors/.";
 
 /// What any call may be refused with before it is looked at.
-const ANY: [Code; 5] =
+pub(super) const ANY: [Code; 5] =
     [Code::ForeignOrigin, Code::Unauthenticated, Code::Forbidden, Code::LockedOut, Code::MalformedRequest];
 
 /// What a command may end with.
-const OF_COMMANDS: [Code; 5] = [
+pub(super) const OF_COMMANDS: [Code; 5] = [
     Code::UnknownIntegration,
     Code::RequestTimeout,
     Code::BodyTooLarge,
@@ -35,6 +35,7 @@ pub(in crate::api) fn admin() -> Value {
         "Notice": schemas::notice(),
         "DeadLetter": schemas::dead_letter(),
         "Attempt": schemas::attempt(),
+        "Redrive": schemas::redrive(),
         "Config": schemas::config(),
     });
     let reason =
@@ -44,7 +45,7 @@ pub(in crate::api) fn admin() -> Value {
     let trip = json!({ "reason": reason, "for": lasting });
     let mode = json!({ "mode": modes, "reason": reason, "for": lasting });
     let reset = json!({ "reason": { "type": ["string", "null"], "maxLength": 500 } });
-    let paths = json!({
+    let mut paths = json!({
         "/admin/v1/integrations": { "get": {
             "operationId": "list_integrations",
             "summary": "All integrations with their state",
@@ -125,60 +126,6 @@ pub(in crate::api) fn admin() -> Value {
                 &ANY.into_iter().chain([Code::StoreUnavailable]).collect::<Vec<_>>(),
             ),
         } },
-        "/admin/v1/dead-letters": { "get": {
-            "operationId": "list_dead_letters",
-            "summary": "Runs that a person has to look at, newest first",
-            "parameters": [
-                query("integration", "Of this integration.", json!({ "type": "string" })),
-                query("operation", "Of this operation.", json!({ "type": "string" })),
-                query("code", "With this error.", json!({ "type": "string" })),
-                paging()[0].clone(),
-                paging()[1].clone(),
-            ],
-            "responses": answers(
-                vec![(StatusCode::OK, document("A page.", &page_of(&reference("DeadLetter"))))],
-                &ANY.into_iter().chain([Code::StoreUnavailable]).collect::<Vec<_>>(),
-            ),
-        } },
-        "/admin/v1/dead-letters/groups": { "get": {
-            "operationId": "group_dead_letters",
-            "summary": "How many dead letters there are of each kind",
-            "responses": answers(
-                vec![(StatusCode::OK, document("The kinds, the most first.", &json!({ "type": "object" })))],
-                &ANY.into_iter().chain([Code::StoreUnavailable]).collect::<Vec<_>>(),
-            ),
-        } },
-        "/admin/v1/dead-letters/{id}": {
-            "get": {
-                "operationId": "show_dead_letter",
-                "summary": "A dead letter, with its run, its input and its requests",
-                "parameters": [in_path("id", "The run's id.")],
-                "responses": answers(
-                    vec![(StatusCode::OK, document("The dead letter.", &reference("DeadLetter")))],
-                    &ANY.into_iter().chain([Code::UnknownRun, Code::StoreUnavailable]).collect::<Vec<_>>(),
-                ),
-            },
-            "delete": {
-                "operationId": "forget_dead_letter",
-                "summary": "Lets a dead letter go; its run stays as it is",
-                "parameters": [in_path("id", "The run's id.")],
-                "responses": answers(
-                    vec![(StatusCode::NO_CONTENT, json!({ "description": "It is gone." }))],
-                    &ANY.into_iter().chain([Code::UnknownRun, Code::StoreUnavailable]).collect::<Vec<_>>(),
-                ),
-            },
-        },
-        "/admin/v1/dead-letters/{id}/redrive": dead_letter("redrive_dead_letter", "Tries its run again", &reset, &[]),
-        "/admin/v1/dead-letters/{id}/resolve": dead_letter(
-            "resolve_dead_letter",
-            "Says what has become of its run",
-            &json!({
-                "as": { "type": "string", "enum": ["succeeded", "failed", "resend"] },
-                "result": {},
-                "reason": { "type": ["string", "null"], "maxLength": 500 },
-            }),
-            &["as"],
-        ),
         "/admin/v1/runs": { "get": super::business::runs("list_runs", "All clients' runs that are kept, newest first") },
         "/admin/v1/runs/{id}": { "get": {
             "operationId": "show_run",
@@ -257,6 +204,9 @@ pub(in crate::api) fn admin() -> Value {
             ),
         } },
     });
+    if let (Some(all), Value::Object(more)) = (paths.as_object_mut(), super::dead::paths(&reset)) {
+        all.extend(more);
+    }
     whole("Causeway: admin API", ABOUT, paths, schemas, true)
 }
 
@@ -288,28 +238,5 @@ fn attempt(id: &str, summary: &str, answer: Value) -> Value {
             vec![(StatusCode::OK, answer)],
             &ANY.into_iter().chain([Code::UnknownAttempt, Code::StoreUnavailable]).collect::<Vec<_>>(),
         ),
-    } })
-}
-
-/// A command about a dead letter.
-fn dead_letter(id: &str, summary: &str, properties: &Value, required: &[&str]) -> Value {
-    let body = json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    });
-    let codes = [Code::UnknownRun, Code::NotReopened, Code::StoreUnavailable];
-    let codes: Vec<Code> = ANY.into_iter().chain(OF_COMMANDS).chain(codes).collect();
-    let taken = json!({
-        "type": "object",
-        "properties": { "id": { "type": "string" }, "status": { "const": "accepted" } },
-    });
-    json!({ "post": {
-        "operationId": id,
-        "summary": summary,
-        "parameters": [in_path("id", "The run's id.")],
-        "requestBody": { "required": true, "content": { "application/json": { "schema": body } } },
-        "responses": answers(vec![(StatusCode::ACCEPTED, document("Its run goes on.", &taken))], &codes),
     } })
 }

@@ -235,6 +235,24 @@ pub(super) fn breaker() -> Value {
     object(properties, &[])
 }
 
+/// A redrive of many.
+pub(super) fn redrive() -> Value {
+    object(
+        json!({
+            "id": { "type": ["string", "null"], "description": "`null`: nothing was begun." },
+            "status": { "type": "string", "enum": ["dry_run", "running", "paused", "done", "cancelled"] },
+            "filter": { "type": "object" },
+            "matched": count(),
+            "done": count(),
+            "failed": { "type": "integer", "minimum": 0, "description": "How many could not be taken up." },
+            "rate": { "type": "number", "description": "How many a second." },
+            "eta_seconds": { "type": ["number", "null"] },
+            "created_at": { "type": "string", "format": "date-time" },
+        }),
+        &[],
+    )
+}
+
 /// What became of an attempt.
 pub(super) fn attempt() -> Value {
     let text = || json!({ "type": "string" });

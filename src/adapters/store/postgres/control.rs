@@ -35,6 +35,19 @@ pub(super) async fn audit(database: &Database, deed: &Deed) -> Result<(), Unavai
     done.map(drop)
 }
 
+/// Writes down what holds from now on.
+pub(super) async fn keep(database: &Database, control: &Control) -> Result<(), Unavailable> {
+    let Control { key, value } = control;
+    let done = match value {
+        Some(value) => {
+            let sql = "INSERT INTO control (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+            database.count(sql, &[key, value]).await
+        }
+        None => database.count("DELETE FROM control WHERE key = $1", &[key]).await,
+    };
+    done.map(drop)
+}
+
 /// Everything that operators have said and that holds.
 pub(super) async fn controls(database: &Database) -> Result<Vec<(String, String)>, Unavailable> {
     let found = database.read("SELECT key, value FROM control ORDER BY key", &[]).await?;

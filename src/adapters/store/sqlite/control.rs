@@ -14,18 +14,21 @@ pub(super) fn audit(connection: &Connection, deed: &Deed) -> rusqlite::Result<()
             "INSERT INTO audit (at, operator, action, subject, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?
         .execute(params![millis(deed.at), deed.operator, deed.action, deed.subject, deed.reason])?;
-    match &deed.control {
-        None => Ok(()),
-        Some(Control { key, value: Some(value) }) => connection
+    deed.control.as_ref().map_or(Ok(()), |control| keep(connection, control))
+}
+
+/// Writes down what holds from now on.
+pub(super) fn keep(connection: &Connection, control: &Control) -> rusqlite::Result<()> {
+    let Control { key, value } = control;
+    let done = match value {
+        Some(value) => connection
             .prepare_cached(
                 "INSERT INTO control (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
             )?
-            .execute(params![key, value])
-            .map(drop),
-        Some(Control { key, value: None }) => {
-            connection.prepare_cached("DELETE FROM control WHERE key = ?1")?.execute([key]).map(drop)
-        }
-    }
+            .execute(params![key, value]),
+        None => connection.prepare_cached("DELETE FROM control WHERE key = ?1")?.execute([key]),
+    };
+    done.map(drop)
 }
 
 /// Everything that operators have said and that holds.
