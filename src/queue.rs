@@ -18,9 +18,10 @@ use causeway_actors::board::Condition;
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::QueueSpec;
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
-use causeway_actors::store::{Leased, QueueDepth};
+use causeway_actors::store::{Leased, QueueDepth, Unavailable};
 use causeway_core::breaker::State as Circuit;
 use causeway_core::name::{IntegrationName, RunId};
+use causeway_core::time::Now;
 use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot};
 
@@ -35,6 +36,8 @@ const LOOK_IDLE: Duration = Duration::from_secs(5);
 const TALLY_EVERY: Duration = Duration::from_secs(2);
 /// The most runs that are leased in one piece.
 const MAX_LEASE: usize = 256;
+/// By how much the host's clock must have been set forward for leases to be renewed at once.
+const CLOCK_JUMPS: Duration = Duration::from_secs(1);
 /// How long a worker leaves a store alone that has failed.
 const STORE_FAILED: Duration = Duration::from_secs(1);
 
@@ -120,8 +123,9 @@ impl Queues {
 /// Keeps a worker for each integration, and the tallies right, for ever.
 pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
     let mut workers: HashMap<IntegrationName, actix_web::rt::task::JoinHandle<()>> = HashMap::new();
+    let mut last = state.clock().now();
     loop {
-        count(&state).await;
+        count(&state, &mut last).await;
         let directory = state.mesh().directory();
         let mut names: Vec<IntegrationName> = directory.places().map(|place| place.name().clone()).collect();
         // Of one that is gone there may be runs that began when it was there.
@@ -135,8 +139,33 @@ pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
     }
 }
 
+/// The leases that this server holds, made to last from now on, where the host's clock has been set forward meanwhile: on
+/// disk they would seem to have run out. Whether that was possible.
+async fn follow_clock(state: &State, last: &mut Now) -> bool {
+    let now = state.clock().now();
+    let expected = last.wall + now.mono.since(last.mono);
+    if now.wall.since(expected) < CLOCK_JUMPS {
+        *last = now;
+        return true;
+    }
+    tracing::warn!(ahead_s = now.wall.since(expected).as_secs(), "the host's clock was set forward");
+    let held: Vec<_> =
+        state.queues().queues.iter().map(|queue| (queue.key().clone(), Arc::clone(&queue))).collect();
+    for (integration, queue) in held {
+        if let Err(error) = renew(state, &queue, &integration).await {
+            tracing::warn!(%error, integration = integration.as_str(), "leases could not be kept");
+            return false;
+        }
+    }
+    *last = now;
+    true
+}
+
 /// Sets the tallies right.
-async fn count(state: &State) {
+async fn count(state: &State, last: &mut Now) {
+    if !follow_clock(state, last).await {
+        return;
+    }
     // Of those whose holder has died, or has not been heard of for too long.
     match state.store().release(state.clock().now().wall).await {
         Ok(0) => {}
@@ -289,27 +318,29 @@ async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until:
 /// Keeps the leases of what is executed.
 async fn keep_leases(state: Arc<State>, queue: Arc<Queue>, integration: IntegrationName) {
     loop {
-        let lease = spec(&state, &integration).lease;
-        tokio::time::sleep(lease / 3).await;
-        let kept: Vec<(RunId, u32, Arc<AtomicU64>)> = {
-            let active = queue.active.lock().unwrap_or_else(PoisonError::into_inner);
-            active.iter().map(|(id, (fence, until))| (id.clone(), *fence, Arc::clone(until))).collect()
-        };
-        if kept.is_empty() {
-            continue;
-        }
-        let now = state.clock().now();
-        let runs = kept.iter().map(|(id, fence, _)| (id.clone(), *fence)).collect();
-        match state.store().heartbeat(runs, now.wall + lease).await {
-            Ok(lost) => {
-                let until = u64::try_from((now.mono + lease).since_origin().as_millis()).unwrap_or(u64::MAX);
-                for (_, _, kept) in kept.iter().filter(|(id, _, _)| !lost.contains(id)) {
-                    kept.store(until, Ordering::Release);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, integration = integration.as_str(), "leases could not be kept")
-            }
+        tokio::time::sleep(spec(&state, &integration).lease / 3).await;
+        if let Err(error) = renew(&state, &queue, &integration).await {
+            tracing::warn!(%error, integration = integration.as_str(), "leases could not be kept");
         }
     }
+}
+
+/// Renews the leases of what is executed at an integration.
+async fn renew(state: &State, queue: &Queue, integration: &IntegrationName) -> Result<(), Unavailable> {
+    let lease = spec(state, integration).lease;
+    let kept: Vec<(RunId, u32, Arc<AtomicU64>)> = {
+        let active = queue.active.lock().unwrap_or_else(PoisonError::into_inner);
+        active.iter().map(|(id, (fence, until))| (id.clone(), *fence, Arc::clone(until))).collect()
+    };
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let now = state.clock().now();
+    let runs = kept.iter().map(|(id, fence, _)| (id.clone(), *fence)).collect();
+    let lost = state.store().heartbeat(runs, now.wall + lease).await?;
+    let until = u64::try_from((now.mono + lease).since_origin().as_millis()).unwrap_or(u64::MAX);
+    for (_, _, kept) in kept.iter().filter(|(id, _, _)| !lost.contains(id)) {
+        kept.store(until, Ordering::Release);
+    }
+    Ok(())
 }

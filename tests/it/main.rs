@@ -22,6 +22,7 @@ mod a_database_that_restarts_makes_503s;
 mod a_dead_letter_waits_for_a_person;
 mod a_deadline_during_a_mutating_attempt_answers_pending_and_the_run_goes_on;
 mod a_disabled_breaker_never_opens;
+mod a_disk_or_a_clock_that_fails_costs_no_promise;
 mod a_doubt_is_settled_by_asking_the_provider;
 mod a_failed_required_step_undoes_the_succeeded_newest_first;
 mod a_full_integration_does_not_hold_up_another;
