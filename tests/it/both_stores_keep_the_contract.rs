@@ -676,15 +676,20 @@ async fn said(store: &dyn Store, dice: &mut Dice, clock: Wall) -> String {
     }
 }
 
+/// Seeds that have found something once.
+const SEEDS: [u64; 1] = [10_659_983_759_390_952_222];
+
 #[tokio::test]
 async fn they_say_the_same_to_the_same() {
-    let seed = uuid::Uuid::new_v4().as_u64_pair().0;
-    let (sqlite, postgres) = (Kept::sqlite(), Kept::postgres().await);
-    let (sqlite, postgres) = (sqlite.open().await, postgres.open().await);
-    let (mut one, mut other) = (Dice(seed), Dice(seed));
-    let clock = in_a_minute();
-    for call in 0..1500 {
-        let (one, other) = (said(&*sqlite, &mut one, clock).await, said(&*postgres, &mut other, clock).await);
-        assert_eq!(one, other, "call {call} of seed {seed}");
+    for seed in SEEDS.into_iter().chain([uuid::Uuid::new_v4().as_u64_pair().0]) {
+        let (sqlite, postgres) = (Kept::sqlite(), Kept::postgres().await);
+        let (sqlite, postgres) = (sqlite.open().await, postgres.open().await);
+        let (mut one, mut other) = (Dice(seed), Dice(seed));
+        let clock = in_a_minute();
+        for call in 0..1000 {
+            let (one, other) =
+                (said(&*sqlite, &mut one, clock).await, said(&*postgres, &mut other, clock).await);
+            assert_eq!(one, other, "call {call} of seed {seed}");
+        }
     }
 }

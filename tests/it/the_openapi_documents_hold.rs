@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::support::{Client, Config, Process, Provider, process};
 
@@ -23,6 +24,9 @@ name = "charge"
 call = "payments.charge"
 "#;
 
+/// It sends some thousand requests.
+const TAKES: Duration = Duration::from_secs(120);
+
 async fn holds(client: Client) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = root.join(".peers/schemathesis/bin/schemathesis");
@@ -33,7 +37,7 @@ async fn holds(client: Client) {
     command.args(["run", &format!("{}/openapi.json", client.url()), "--url", &client.url()]);
     command.args(["--checks", CHECKS, "--seed", SEED, "--max-examples", "30", "--no-color"]);
     command.args(["--phases", "examples,coverage,fuzzing", "--generation-database", "none"]);
-    let ended = Process::start(&mut command).ended().await;
+    let ended = Process::start(&mut command).ended_within(TAKES).await;
     assert!(ended.status.success(), "{}\n{}", ended.out, ended.err);
     assert!(ended.out.contains("Test cases:"), "it has sent something: {}", ended.out);
 }

@@ -16,6 +16,8 @@ pub(super) fn ranks(turn: usize) -> [i64; 3] {
 
 /// One of each lane, then the next of each; which lane goes first changes with each turn.
 pub(super) fn one_of_each<T>(mut lanes: Vec<Vec<T>>, turn: usize) -> Vec<T> {
+    // Whose runs all wait for their time has no turn to lose.
+    lanes.retain(|lane| !lane.is_empty());
     let first = turn.checked_rem(lanes.len()).unwrap_or(0);
     lanes.rotate_left(first);
     let mut lanes: Vec<_> = lanes.into_iter().map(Vec::into_iter).collect();
@@ -38,6 +40,11 @@ mod tests {
         let lanes = || vec![vec!["a1", "a2", "a3"], vec!["b1"], vec!["c1", "c2"]];
         assert_eq!(one_of_each(lanes(), 0), ["a1", "b1", "c1", "a2", "c2", "a3"]);
         assert_eq!(one_of_each(lanes(), 2), ["c1", "a1", "b1", "c2", "a2", "a3"]);
+        assert_eq!(
+            one_of_each(vec![vec![], vec!["b1"], vec!["c1"]], 1),
+            ["c1", "b1"],
+            "who waits has no turn"
+        );
         assert!(one_of_each(Vec::<Vec<u8>>::new(), 3).is_empty());
     }
 

@@ -6,9 +6,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
+use super::wait::{PATIENCE, until_within};
 use super::{Client, until};
 
 type Text = Arc<Mutex<String>>;
@@ -120,8 +122,14 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub(crate) async fn ended(mut self) -> Ended {
-        let status = until("a program ends", async || self.child.try_wait().expect("its status")).await;
+    pub(crate) async fn ended(self) -> Ended {
+        self.ended_within(PATIENCE).await
+    }
+
+    /// Waits for the end of one that takes long by itself.
+    pub(crate) async fn ended_within(mut self, patience: Duration) -> Ended {
+        let look = async || self.child.try_wait().expect("its status");
+        let status = until_within(patience, "a program ends", look).await;
         for reader in self.readers.drain(..) {
             reader.join().expect("its output is read");
         }

@@ -11,13 +11,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// Looks until there is something to be seen. Fails the test when there is nothing for too long.
-pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until_within(PATIENCE, what, look).await
+}
+
+/// The same, for what takes long by itself.
+pub(crate) async fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
     let watch = Watch::start();
     loop {
         if let Some(seen) = look().await {
             return seen;
         }
-        assert!(watch.elapsed() < PATIENCE, "waited {} s in vain: {what}", PATIENCE.as_secs());
+        assert!(watch.elapsed() < patience, "waited {} s in vain: {what}", patience.as_secs());
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
