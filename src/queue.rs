@@ -6,7 +6,7 @@
 //! burns no try. What a run comes to is the router's to find out: it is over, or put off until later, or lost to somebody
 //! whose lease is newer.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -123,9 +123,10 @@ impl Queues {
 /// Keeps a worker for each integration, and the tallies right, for ever.
 pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
     let mut workers: HashMap<IntegrationName, actix_web::rt::task::JoinHandle<()>> = HashMap::new();
-    let mut last = state.clock().now();
+    let (mut last, mut dead) = (state.clock().now(), BTreeMap::new());
     loop {
         count(&state, &mut last).await;
+        tell_dead(&state, &mut dead).await;
         let directory = state.mesh().directory();
         let mut names: Vec<IntegrationName> = directory.places().map(|place| place.name().clone()).collect();
         // Of one that is gone there may be runs that began when it was there.
@@ -191,6 +192,23 @@ async fn count(state: &State, last: &mut Now) {
     }
     tell(state, &depths);
     *queues.depths.lock().unwrap_or_else(PoisonError::into_inner) = depths;
+}
+
+/// Writes how many runs a person has to look at. Of what there were some before, and are none now, too.
+async fn tell_dead(state: &State, told: &mut BTreeMap<(String, String), u64>) {
+    let groups = match state.store().dead_groups().await {
+        Ok(groups) => groups,
+        Err(error) => return tracing::debug!(%error, "the dead letters could not be counted"),
+    };
+    told.values_mut().for_each(|count| *count = 0);
+    for group in groups {
+        *told.entry((group.integration, group.operation)).or_default() += group.count;
+    }
+    for ((integration, operation), count) in told.iter() {
+        let labels = Labels::none().named("integration", integration.as_str().into());
+        let labels = labels.named("operation", operation.as_str().into());
+        Metric::DeadLetters.gauge(&labels).set(f64::from(u32::try_from(*count).unwrap_or(u32::MAX)));
+    }
 }
 
 /// Writes the gauges of all integrations, of those too at which nothing waits.

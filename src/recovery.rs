@@ -12,7 +12,7 @@ use std::sync::Arc;
 use actix::Addr;
 use bytes::Bytes;
 use causeway_actors::directory::Directory;
-use causeway_actors::router::{Resume, Router, RunPermit};
+use causeway_actors::router::{Resume, Router, RunPermit, died};
 use causeway_actors::store::{ConfigurationId, Death, Ending, NewRun, Progress, Store, Unavailable};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::json::Json;
@@ -162,9 +162,11 @@ pub(crate) async fn end(state: &State, run: NewRun, fence: u32) {
         class: class.as_str().to_owned(),
         code: "operation_gone".to_owned(),
     });
+    let (run, cause) = (id.clone(), death.clone());
     let ending =
         Ending { id, status: outcome.status, at, answer, progress, children: Vec::new(), fence, death };
-    if let Err(error) = state.store().finish_run(ending).await {
-        tracing::error!(%error, "its end could not be written down");
+    match state.store().finish_run(ending).await {
+        Ok(_) => cause.iter().for_each(|death| died(&run, death)),
+        Err(error) => tracing::error!(%error, "its end could not be written down"),
     }
 }

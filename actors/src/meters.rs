@@ -4,18 +4,20 @@
 //! the start, at zero, so that the first increase is not lost to a scraper.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_core::breaker::{BreakerSpec, Cause, State, Transition};
 use causeway_core::failure::{ErrorClass, Failure, Reason};
 use causeway_core::integration::{LimitWait, View};
-use causeway_core::name::{EndpointName, IntegrationName, LimitName, OperationName};
+use causeway_core::name::{EndpointName, IntegrationName, LimitName, OperationName, RunId};
 use causeway_core::operation::{Outcome, Plan, RunStatus, ServedBy, StepPlan};
 use metrics::{Counter, Gauge, Histogram};
 
 use crate::metric::{Labels, Metric};
 use crate::plan::IntegrationPlan;
 use crate::ports::Timings;
+use crate::store::Death;
 
 /// One integration's metrics.
 pub(crate) struct Meters {
@@ -358,7 +360,31 @@ pub fn announce(plan: &Plan) {
         for (by, _) in kinds.into_iter().filter(|(_, may)| *may) {
             fallback(step, by).increment(0);
         }
+        let calls = std::iter::once(&step.primary).chain(&step.alternates);
+        for call in calls.map(|planned| &planned.call) {
+            dead_letters(call.integration.shared(), plan.operation.shared()).increment(0);
+        }
     }
+}
+
+fn dead_letters(integration: Arc<str>, operation: Arc<str>) -> Counter {
+    let labels = Labels::none().named("integration", integration).named("operation", operation);
+    Metric::DeadLettersTotal.counter(&labels)
+}
+
+/// Logs and counts a run that a person has to look at.
+pub fn died(run: &RunId, death: &Death) {
+    let Death { integration, operation, step, class, code } = death;
+    tracing::warn!(
+        run_id = run.as_str(),
+        integration,
+        operation,
+        step,
+        class,
+        code,
+        "a run is a dead letter: a person has to look at it"
+    );
+    dead_letters(integration.as_str().into(), operation.as_str().into()).increment(1);
 }
 
 fn fallback(step: &StepPlan, by: ServedBy) -> Counter {

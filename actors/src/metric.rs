@@ -64,6 +64,10 @@ pub enum Metric {
     QueueDepth,
     /// How long the oldest run that could be executed has waited · integration.
     QueueOldest,
+    /// Runs that a person has to look at · integration, operation.
+    DeadLetters,
+    /// Runs that became something that a person has to look at · integration, operation.
+    DeadLettersTotal,
     /// What became of idempotency keys · operation, result.
     Idempotency,
     /// How long a group of writes took until it was on disk.
@@ -82,7 +86,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::RunsTotal,
         Self::RunDuration,
         Self::RunsInFlight,
@@ -109,6 +113,8 @@ impl Metric {
         Self::ActorQuarantined,
         Self::QueueDepth,
         Self::QueueOldest,
+        Self::DeadLetters,
+        Self::DeadLettersTotal,
         Self::Idempotency,
         Self::StoreCommit,
         Self::StoreBatch,
@@ -151,6 +157,8 @@ impl Metric {
             Self::ActorQuarantined => "causeway_actor_quarantined",
             Self::QueueDepth => "causeway_queue_depth",
             Self::QueueOldest => "causeway_queue_oldest_seconds",
+            Self::DeadLetters => "causeway_dead_letters",
+            Self::DeadLettersTotal => "causeway_dead_letters_total",
             Self::Idempotency => "causeway_idempotency_total",
             Self::StoreCommit => "causeway_store_commit_seconds",
             Self::StoreBatch => "causeway_store_batch_size",
@@ -189,6 +197,8 @@ impl Metric {
             Self::ActorQuarantined => "1 while an actor that kept panicking is set aside",
             Self::QueueDepth => "Queued runs, by what they wait for",
             Self::QueueOldest => "How long the oldest run that could be executed has waited",
+            Self::DeadLetters => "Runs that a person has to look at",
+            Self::DeadLettersTotal => "Runs that became something that a person has to look at",
             Self::Idempotency => "What became of idempotency keys",
             Self::StoreCommit => "How long a group of writes took until it was on disk",
             Self::StoreBatch => "How many writes were in a group",

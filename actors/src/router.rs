@@ -33,7 +33,7 @@ use crate::clock::Clock;
 use crate::directory::Place;
 use crate::guard;
 use crate::integration::{Execute, StepReply};
-use crate::meters::RunMeters;
+use crate::meters::{self, RunMeters};
 use crate::metric::{Labels, Metric};
 use crate::plan::{RunContext, StepCall, TraceContext};
 use crate::span::{self, Spans};
@@ -44,7 +44,7 @@ mod flight;
 mod keeping;
 mod messages;
 
-pub use crate::meters::announce;
+pub use crate::meters::{announce, died};
 pub use keeping::{Keeper, STORE_UNAVAILABLE};
 pub use messages::{
     Abandon, Answer, Dispatch, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Standing, Stays,
@@ -293,7 +293,12 @@ impl Router {
                 flight.refuse(NotRun::Unavailable { error, ended: false });
                 return false;
             }
-            Next::Ended(outcome) => self.told_the_end(flight, *outcome, true),
+            Next::Ended(outcome) => {
+                if let Some(death) = kept.died(&outcome) {
+                    meters::died(&outcome.id, &death);
+                }
+                self.told_the_end(flight, *outcome, true);
+            }
             Next::PutOff => {
                 flight.leased(LeaseEnd::PutOff);
                 self.shared.board.run_came_to_nothing(flight.run.id());

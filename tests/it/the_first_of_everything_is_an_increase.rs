@@ -78,7 +78,15 @@ async fn whatever_it_is() {
     api.run("payments.ping", &json!({})).await.problem(503, "breaker_open");
 
     let counted = |series: &str| {
-        let families = ["runs", "attempts", "retries", "breaker_transitions", "rejections", "provider_429"];
+        let families = [
+            "runs",
+            "attempts",
+            "retries",
+            "breaker_transitions",
+            "rejections",
+            "provider_429",
+            "dead_letters",
+        ];
         families.iter().any(|family| series.starts_with(&format!("causeway_{family}_total")))
     };
     let after = scrape(admin).await;
@@ -91,6 +99,27 @@ async fn whatever_it_is() {
     for series in increased {
         assert_eq!(before.get(series), Some(&0.0), "{series} was not there before");
     }
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_as_they_come_and_as_long_as_they_are_there() {
+    let provider = Provider::start();
+    let (_dir, server, api, admin) = serve(&Config::payments(&provider.url(), "")).await;
+    let labels = r#"{integration="payments",operation="payments.charge_once"}"#;
+    let read = async |name: &str| scrape(admin).await.get(&format!("causeway_{name}{labels}")).copied();
+    assert_eq!(read("dead_letters_total").await, Some(0.0));
+    provider.next([Action::DropAfter {}.into()]);
+    let problem = api.run("payments.charge_once", &charge()).await.problem(504, "outcome_unknown");
+    let id = problem["run"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(read("dead_letters_total").await, Some(1.0));
+    until("it is there", async || (read("dead_letters").await == Some(1.0)).then_some(())).await;
+    admin.delete(&format!("/admin/v1/dead-letters/{id}")).await;
+    until("it is gone", async || (read("dead_letters").await == Some(0.0)).then_some(())).await;
+    assert_eq!(read("dead_letters_total").await, Some(1.0));
+    server.terminate();
+    let ended = server.ended().await;
+    let told = ended.out.lines().find(|line| line.contains("a run is a dead letter")).expect("the log tells");
+    assert!(told.contains(&id) && told.contains("\"class\":\"ambiguous\""), "{told}");
 }
 
 #[tokio::test]

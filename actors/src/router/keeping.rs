@@ -360,22 +360,28 @@ impl Kept {
         render: fn(&Outcome, bool) -> StoredAnswer,
     ) -> Ending {
         // What a person may take up again.
-        let unsettled = outcome.status == RunStatus::Unknown
-            || (outcome.status == RunStatus::Failed && self.ticket.fence > 0 && !self.ticket.is_resolved);
+        let death = self.died(outcome);
         Ending {
             id: outcome.id.clone(),
             status: outcome.status,
             at: outcome.finished_at.unwrap_or(now.wall),
             answer: render(outcome, self.ticket.is_async),
-            progress: unsettled.then(|| Progress {
+            progress: death.is_some().then(|| Progress {
                 revision: self.revision + 1,
                 children: Vec::new(),
                 ..self.progress(run.snapshot())
             }),
             children: self.children.clone(),
             fence: self.ticket.fence,
-            death: unsettled.then(|| death(outcome)),
+            death,
         }
+    }
+
+    /// Why a person has to look at a run that has ended so, if one has to.
+    pub(super) fn died(&self, outcome: &Outcome) -> Option<Death> {
+        let unsettled = outcome.status == RunStatus::Unknown
+            || (outcome.status == RunStatus::Failed && self.ticket.fence > 0 && !self.ticket.is_resolved);
+        unsettled.then(|| death(outcome))
     }
 
     /// Takes what became of a write.
