@@ -421,7 +421,8 @@ pub struct AttemptFilter {
 /// Keeps what must survive the process.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Writes a run down, and with it its key, unless the key is taken.
+    /// Writes a run down, and with it its key, unless the key is taken. One that was refused is not there, or is taken
+    /// back as soon as that is possible, unless it has been leased.
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable>;
 
     /// Writes down how a run stands, with the requests that it is about to send. `false`: somebody else has it.

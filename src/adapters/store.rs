@@ -2,8 +2,9 @@
 //!
 //! `store.url` chooses where it is: [`open`] gives an SQLite file back, or a PostgreSQL database. The parts: `sealing`
 //! (nothing that travelled is on disk in the clear), `payload` (how it is written before it is sealed), `rows` (what both
-//! write), `turns` (whose turn it is), `watch` (what a store tells of itself), `sqlite`, `postgres`.
+//! write), `turns` (whose turn it is), `doubtful` (claims that were refused), `watch` (what a store tells of itself), `sqlite`, `postgres`.
 
+mod doubtful;
 mod payload;
 mod postgres;
 mod rows;

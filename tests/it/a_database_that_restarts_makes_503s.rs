@@ -16,6 +16,8 @@ use crate::support::{Ask, Client, Config, Process, Provider, until};
 /// How often the database restarts.
 const RESTARTS: usize = 3;
 const CALLERS: u64 = 6;
+const SETTINGS: &str =
+    "[retry]\nbase_delay = \"5ms\"\n[retry.queued]\nmax_delay = \"50ms\"\n[queue]\nlease = \"2s\"\n";
 
 #[derive(Default)]
 struct Said {
@@ -51,7 +53,7 @@ async fn and_keeps_what_it_promised() {
     let mut database = Postgres::start().await;
     let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
     let later = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n";
-    let config = Config::payments(&provider.url(), "[queue]\nlease = \"2s\"\n").operation("later", later);
+    let config = Config::payments(&provider.url(), SETTINGS).operation("later", later);
     postgres::kept_in(config, &database.url(), dir.path()).write(dir.path());
     let path = dir.path().to_str().expect("a path");
     let mut server = Process::start(&mut causeway(&["serve", "--config", path]));
@@ -75,15 +77,13 @@ async fn and_keeps_what_it_promised() {
     for ended in join_all(callers).await {
         ended.expect("each was answered as it may be");
     }
-    until("nothing is under way", async || {
-        for status in ["accepted", "running", "waiting"] {
-            if api.get(&format!("/v1/runs?limit=1&status={status}")).await.ok()["items"] != json!([]) {
-                return None;
-            }
-        }
-        Some(())
-    })
-    .await;
+    for status in ["accepted", "running", "waiting"] {
+        until(&format!("nothing is {status}"), async || {
+            let left = api.get(&format!("/v1/runs?limit=1&status={status}")).await.ok();
+            (left["items"] == json!([])).then_some(())
+        })
+        .await;
+    }
     let mut done: BTreeMap<u64, usize> = BTreeMap::new();
     for effect in provider.effects() {
         *done.entry(effect.amount).or_default() += 1;

@@ -43,6 +43,7 @@ use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
+use super::doubtful::{self, Doubtful};
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
@@ -84,6 +85,7 @@ pub(super) struct PostgresStore {
     clock: Clock,
     /// Counts leases: who goes first changes with each.
     turns: AtomicUsize,
+    doubtful: Doubtful,
 }
 
 impl PostgresStore {
@@ -122,6 +124,7 @@ impl PostgresStore {
             places: Arc::new(Semaphore::new(MAX_WAITING)),
             clock,
             turns: AtomicUsize::new(0),
+            doubtful: Doubtful::default(),
         })
     }
 
@@ -145,6 +148,35 @@ impl PostgresStore {
         let ended = || Unavailable("its thread has ended".to_owned());
         self.jobs.send(job).map_err(|_| ended())?;
         answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+}
+
+impl PostgresStore {
+    async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
+        let row = rows::Row::seal(run, &self.keyring);
+        let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await }).await?;
+        match known {
+            None => Ok(Claimed::New),
+            Some(known) => known.open(&self.keyring).map(Claimed::Known),
+        }
+    }
+
+    /// Takes back the claims that were refused and may be on disk.
+    async fn take_back(&self) -> Result<(), Unavailable> {
+        let ids = self.doubtful.all();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let gone = ids.clone();
+        let taken = self.ask(move |to| async move { runs::take_back(&to.database, &gone).await }).await?;
+        self.doubtful.remove(&ids);
+        if taken > 0 {
+            tracing::warn!(
+                runs = taken,
+                "runs that were refused while the store failed were on disk: they are taken back"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -298,12 +330,21 @@ async fn hold(mut client: Client, config: Config, tls: MakeRustlsConnect) {
 #[async_trait]
 impl Store for PostgresStore {
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable> {
-        let row = rows::Row::seal(&run, &self.keyring);
-        let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await }).await?;
-        match known {
-            None => Ok(Claimed::New),
-            Some(known) => known.open(&self.keyring).map(Claimed::Known),
+        let ids = doubtful::ids_of(&run);
+        let claimed = self.claim(&run).await;
+        let claimed = match claimed {
+            // It is taken by one that nobody was promised.
+            Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str()) => {
+                self.take_back().await?;
+                self.claim(&run).await
+            }
+            claimed => claimed,
+        };
+        match &claimed {
+            Ok(_) => self.doubtful.remove(&ids),
+            Err(_) => self.doubtful.add(ids),
         }
+        claimed
     }
 
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
@@ -420,6 +461,7 @@ impl Store for PostgresStore {
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {
+        self.take_back().await?;
         self.ask(move |to| async move { queue::release(&to.database, by).await }).await
     }
 

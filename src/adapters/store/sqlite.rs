@@ -35,6 +35,7 @@ use causeway_core::time::Wall;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
+use super::doubtful::{self, Doubtful};
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
@@ -54,6 +55,7 @@ pub(super) struct SqliteStore {
     clock: Clock,
     /// Counts leases: who goes first changes with each.
     turns: AtomicUsize,
+    doubtful: Doubtful,
     /// Held as long as the store is.
     _lock: File,
 }
@@ -78,8 +80,39 @@ impl SqliteStore {
             readers,
             clock,
             turns: AtomicUsize::new(0),
+            doubtful: Doubtful::default(),
             _lock: lock,
         })
+    }
+}
+
+impl SqliteStore {
+    async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
+        let row = rows::Row::seal(run, &self.keyring);
+        let known = self.writer.write(move |connection| runs::claim(connection, &row)).await?;
+        match known {
+            None => Ok(Claimed::New),
+            Some(known) => known.open(&self.keyring).map(Claimed::Known),
+        }
+    }
+
+    /// Takes back the claims that were refused and may be on disk.
+    async fn take_back(&self) -> Result<(), Unavailable> {
+        let ids = self.doubtful.all();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let gone = ids.clone();
+        let take_back = move |connection: &Connection| runs::take_back(connection, &gone);
+        let taken = self.writer.write(take_back).await?;
+        self.doubtful.remove(&ids);
+        if taken > 0 {
+            tracing::warn!(
+                runs = taken,
+                "runs that were refused while the store failed were on disk: they are taken back"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -116,12 +149,21 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable> {
-        let row = rows::Row::seal(&run, &self.keyring);
-        let known = self.writer.write(move |connection| runs::claim(connection, &row)).await?;
-        match known {
-            None => Ok(Claimed::New),
-            Some(known) => known.open(&self.keyring).map(Claimed::Known),
+        let ids = doubtful::ids_of(&run);
+        let claimed = self.claim(&run).await;
+        let claimed = match claimed {
+            // It is taken by one that nobody was promised.
+            Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str()) => {
+                self.take_back().await?;
+                self.claim(&run).await
+            }
+            claimed => claimed,
+        };
+        match &claimed {
+            Ok(_) => self.doubtful.remove(&ids),
+            Err(_) => self.doubtful.add(ids),
         }
+        claimed
     }
 
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
@@ -223,6 +265,7 @@ impl Store for SqliteStore {
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {
+        self.take_back().await?;
         self.writer.write(move |connection| queue::release(connection, by)).await
     }
 
@@ -429,6 +472,35 @@ mod tests {
             store.unfinished(RunId::new("run_19")).await.unwrap().unwrap().input,
             Json::of(&"4242 4242")
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_and_is_on_disk_all_the_same_is_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&dir.path().join("causeway.db"));
+        let claim = Claim { scope: [1; 32], fingerprint: [2; 32], retention: Duration::from_secs(60) };
+        let of = |id: &str| run(id, Some(claim), None, None);
+        // As if each had been told that the store failed.
+        for refused in
+            [of("run_1"), run("run_2", None, Some("stripe"), None), run("run_3", None, Some("stripe"), None)]
+        {
+            store.claim_run(refused.clone()).await.unwrap();
+            store.doubtful.add(doubtful::ids_of(&refused));
+        }
+        let stripe = IntegrationName::new("stripe").unwrap();
+        let until = Clock::start().now().wall + Duration::from_secs(60);
+        let leased = store.lease(stripe, until, 1).await.unwrap();
+        assert_eq!(leased[0].run.id.as_str(), "run_2");
+        assert!(matches!(store.claim_run(of("run_4")).await, Ok(Claimed::New)), "its key is nobody's");
+        assert!(store.run(RunId::new("run_1")).await.unwrap().is_none());
+        assert!(store.run(RunId::new("run_3")).await.unwrap().is_none(), "with it went the others");
+        assert!(store.run(RunId::new("run_2")).await.unwrap().is_some(), "somebody had begun with it");
+        assert!(store.doubtful.all().is_empty());
+        // Asked again, and promised this time.
+        store.doubtful.add(vec!["run_5".to_owned()]);
+        store.claim_run(run("run_5", None, None, None)).await.unwrap();
+        store.release(until).await.unwrap();
+        assert!(store.run(RunId::new("run_5")).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -273,6 +273,13 @@ pub(super) async fn forget(database: &Database, id: &RunId) -> Result<(), Unavai
     database.count(sql, &[&id.as_str()]).await.map(drop)
 }
 
+/// Takes back runs that were refused; how many were there. One that somebody has leased stays.
+pub(super) async fn take_back(database: &Database, ids: &[String]) -> Result<usize, Unavailable> {
+    database
+        .count("DELETE FROM runs WHERE id = ANY ($1) AND finished_at IS NULL AND fence = 0", &[&ids])
+        .await
+}
+
 /// Deletes runs that ended before then, the oldest first.
 pub(super) async fn forget_old(
     database: &Database,

@@ -132,6 +132,13 @@ pub(super) fn forget(connection: &Connection, id: &RunId) -> rusqlite::Result<()
         .map(drop)
 }
 
+/// Takes back runs that were refused; how many were there. One that somebody has leased stays.
+pub(super) fn take_back(connection: &Connection, ids: &[String]) -> rusqlite::Result<usize> {
+    let mut delete =
+        connection.prepare_cached("DELETE FROM runs WHERE id = ?1 AND finished_at IS NULL AND fence = 0")?;
+    ids.iter().try_fold(0, |taken, id| Ok(taken + delete.execute([id])?))
+}
+
 /// Deletes runs that ended before then, the oldest first.
 pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) -> rusqlite::Result<usize> {
     // Ids are in the order of their time, so what ended before then is among what began before then: younger runs are not
