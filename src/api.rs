@@ -30,6 +30,7 @@ mod probes;
 pub mod problem;
 mod queueing;
 mod redrives;
+mod replay;
 mod runs;
 mod shown;
 mod state;
@@ -118,6 +119,7 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .service(get("/attempts/{id}", attempts::show))
         .service(get("/attempts/{id}/curl", attempts::curl))
         .service(get("/attempts/{id}/compare", attempts::compare))
+        .service(post("/attempts/{id}/replay", replay::replay))
         .service(get("/audit", audit::list))
         .service(get("/dead-letters", dead_letters::list))
         .service(get("/dead-letters/groups", dead_letters::groups))

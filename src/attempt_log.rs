@@ -11,6 +11,7 @@ use std::time::Duration;
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::store::{Attempt, Store};
 use causeway_actors::{AttemptRecord, Attempts};
+use causeway_core::json::Json;
 use causeway_core::time::Wall;
 use metrics::Counter;
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -20,6 +21,8 @@ use tokio::sync::oneshot;
 const MAX_WAITING: usize = 8192;
 /// The most attempts in one piece.
 const MAX_GROUP: usize = 512;
+/// The largest input of a call that is kept, in bytes: so many of them may wait at once.
+const MAX_INPUT: usize = 64 << 10;
 /// How long attempts gather before they are written.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -57,12 +60,13 @@ impl AttemptLog {
 }
 
 impl Attempts for AttemptLog {
-    fn ended(&self, at: Wall, record: AttemptRecord) {
+    fn ended(&self, at: Wall, record: AttemptRecord, input: &Json) {
+        let input = (input.bytes().len() <= MAX_INPUT).then(|| input.clone());
         // In the order of their time, as ids of runs are; and of those of one millisecond in the order of their ends.
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let random = uuid::Uuid::new_v4().as_u64_pair().1 & 0xffff_ffff_ffff;
         let id = format!("att_{:012x}{number:08x}{random:012x}", at.unix_millis());
-        if self.sender.try_send(Message::Ended(Box::new(Attempt { id, at, record }))).is_err() {
+        if self.sender.try_send(Message::Ended(Box::new(Attempt { id, at, record, input }))).is_err() {
             self.dropped.increment(1);
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use causeway_core::again::Again;
 use causeway_core::failure::Failure;
 use causeway_core::integration::Disposition;
+use causeway_core::json::Json;
 use causeway_core::sanitise::Sanitiser;
 use causeway_core::time::Wall;
 use http::{HeaderMap, header};
@@ -22,8 +23,8 @@ pub const TARGET: &str = "causeway::attempt";
 
 /// Keeps what became of attempts. It never blocks: what it cannot take it lets go of, and counts.
 pub trait Attempts: Send + Sync + 'static {
-    /// An attempt that began then has ended.
-    fn ended(&self, at: Wall, record: AttemptRecord);
+    /// An attempt that began then, of a call with this input, has ended.
+    fn ended(&self, at: Wall, record: AttemptRecord, input: &Json);
 }
 
 /// What became of one attempt, sanitised. Times are in milliseconds with a resolution of a microsecond.
@@ -116,7 +117,11 @@ impl Record<'_> {
         }
         if let Some(keeper) = keeper {
             let took = u64::try_from(self.trace.timings.total.as_millis()).unwrap_or(u64::MAX);
-            keeper.ended(Wall::from_unix_millis(ended.unix_millis().saturating_sub(took)), record);
+            keeper.ended(
+                Wall::from_unix_millis(ended.unix_millis().saturating_sub(took)),
+                record,
+                &self.step.call.input,
+            );
         }
     }
 

@@ -102,7 +102,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
     Some((status, status))
 }
 
-async fn find(state: &State, id: &str) -> Result<Attempt, Problem> {
+pub(super) async fn find(state: &State, id: &str) -> Result<Attempt, Problem> {
     let filter = AttemptFilter { id: Some(id.to_owned()), ..AttemptFilter::default() };
     let found = state.store().attempts(filter, 1).await.map_err(|error| unavailable(&error))?.pop();
     found.ok_or_else(|| {
@@ -268,7 +268,7 @@ struct Told {
 }
 
 impl From<Attempt> for Told {
-    fn from(Attempt { id, at, record }: Attempt) -> Self {
+    fn from(Attempt { id, at, record, .. }: Attempt) -> Self {
         let AttemptRecord { step, role, integration, endpoint, attempt, status, outcome, .. } = record;
         let AttemptRecord { code, reason, error, queue_ms, total_ms, retry_in_ms, .. } = record;
         Self {

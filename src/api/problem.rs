@@ -111,6 +111,8 @@ codes! {
     RunInFlight: CONFLICT, "The same request is under way", Retryable;
     /// The run cannot be taken up again.
     NotReopened: CONFLICT, "The run is not taken up again", Final;
+    /// The call of an attempt is not made again.
+    NotReplayed: CONFLICT, "The call is not made again", Final;
     /// The store does not take anything.
     StoreUnavailable: SERVICE_UNAVAILABLE, "The store is not available", Retryable;
     /// The operation's input does not look as its schema says.

@@ -1,6 +1,7 @@
-//! `causeway attempts list|show|curl|compare`: what was sent to providers, and what came back.
+//! `causeway attempts list|show|curl|compare|replay`: what was sent to providers, and what came back.
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::client::{AdminArgs, Ask, block_on, segment};
 use super::screen::{Colour, Screen, Tone, Words, moment};
@@ -15,8 +16,9 @@ const PATH: &str = "/admin/v1/attempts";
   causeway attempts show att_01a20d64904f…
   causeway attempts curl att_01a20d64904f…
   causeway attempts compare att_01a20d64904f… | jq .differences
+  causeway attempts replay att_01a20d64904f… --reason 'is the mapping mended?'
 
-A key, where the server asks for one, is read from CAUSEWAY_OPERATOR_KEY; a viewer's will do.")]
+A key, where the server asks for one, is read from CAUSEWAY_OPERATOR_KEY; a viewer's will do, but for `replay`.")]
 pub(super) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -74,6 +76,17 @@ enum Action {
         /// Its id.
         id: String,
     },
+    /// Make its call anew, as a run of its own.
+    Replay {
+        /// Its id.
+        id: String,
+        /// The call may act, and is to act once more.
+        #[arg(long)]
+        again: bool,
+        /// Why, for the audit trail.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +108,12 @@ struct Attempt {
     total_ms: f64,
 }
 
+/// The run that makes a call anew.
+#[derive(Debug, Deserialize)]
+struct Replayed {
+    id: String,
+}
+
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let server = args.admin.server();
     let ask = ask(&args.action);
@@ -109,7 +128,13 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             }
             Ok(())
         }
-        Action::List { .. } | Action::Show { .. } | Action::Compare { .. } => output::show_json(&answer),
+        Action::Replay { .. } if !args.json => {
+            let Replayed { id } = server.read(&ask, &answer)?;
+            output::say(&format!("The call is made anew as the run {id}: causeway runs show {id}"))
+        }
+        Action::List { .. } | Action::Show { .. } | Action::Compare { .. } | Action::Replay { .. } => {
+            output::show_json(&answer)
+        }
     }
 }
 
@@ -136,6 +161,10 @@ fn ask(action: &Action) -> Ask {
         Action::Show { id } => Ask::get(format!("showing {id}"), of(id, "")),
         Action::Curl { id } => Ask::get(format!("writing {id} for curl"), of(id, "/curl")),
         Action::Compare { id } => Ask::get(format!("comparing {id}"), of(id, "/compare")),
+        Action::Replay { id, again, reason } => {
+            let body = json!({ "again": again, "reason": reason }).to_string();
+            Ask::post(format!("replaying {id}"), of(id, "/replay"), body)
+        }
     }
 }
 

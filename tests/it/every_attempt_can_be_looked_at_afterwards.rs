@@ -166,3 +166,84 @@ async fn they_are_kept_over_a_restart_sealed_and_told_on_the_command_line() {
     let missing = run(&["attempts", "show", "att_0", "--admin-url", &url]).await;
     assert_eq!(missing.status.code(), Some(1));
 }
+
+/// The end of the run that an attempt is made anew as.
+async fn replayed(server: &Server, attempt: &str, body: &Value) -> Value {
+    let path = format!("/admin/v1/attempts/{attempt}/replay");
+    let answer = server.admin.send(Ask::post(&path, body)).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    let id = answer.json()["id"].as_str().expect("an id").to_owned();
+    until("the run is over", async || {
+        let run = server.admin.get(&format!("/admin/v1/runs/{id}")).await.ok();
+        run["finished_at"].is_string().then_some(run)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_is_made_anew_as_an_audited_run() {
+    let provider = Provider::start();
+    let server = Server::start(&Config::payments(&provider.url(), "[retry]\nmax_retries = 0\n"));
+    provider.next([Behaviour::status(402)]);
+    server.api.run("payments.charge", &charge()).await.problem(422, "provider_refused");
+    let failed = attempts(&server, "", 1).await.remove(0);
+    let id = failed["id"].as_str().expect("an id");
+
+    // It may act, and nobody has said that it is to.
+    let path = format!("/admin/v1/attempts/{id}/replay");
+    let problem = server
+        .admin
+        .send(Ask::post(&path, &json!({ "reason": "just so" })))
+        .await
+        .problem(409, "not_replayed");
+    assert!(problem["detail"].as_str().expect("a detail").contains("once more"), "{problem}");
+    assert_eq!(provider.arrivals().len(), 1);
+
+    let run = replayed(&server, id, &json!({ "again": true, "reason": "the card is good now" })).await;
+    assert_eq!((&run["status"], &run["operation"]), (&json!("succeeded"), &json!("payments.charge")));
+    assert_eq!(run["correlation_id"], failed["correlation_id"], "linked to what it is about");
+    assert_ne!(run["id"], failed["run_id"]);
+    let arrivals = provider.arrivals();
+    let effects = provider.effects();
+    assert_eq!((effects.len(), effects[0].amount), (1, 1250), "of the input as it was");
+    assert_ne!(arrivals[0].key, arrivals[1].key, "with a key of its own");
+
+    let trail = server.admin.get("/admin/v1/audit").await.ok();
+    let told = &trail["items"][0];
+    let subject = told["subject"].as_str().expect("a subject");
+    assert_eq!(
+        (&told["action"], &told["reason"]),
+        (&json!("attempt.replay"), &json!("the card is good now"))
+    );
+    assert!(subject.contains(id) && subject.contains(run["id"].as_str().expect("an id")), "{subject}");
+    assert_eq!(trail["items"].as_array().map(Vec::len), Some(1), "what was refused is no deed");
+}
+
+#[tokio::test]
+async fn a_read_is_made_anew_by_who_only_asks_for_it() {
+    let provider = Provider::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = Config::payments(&provider.url(), "[retry]\nmax_retries = 0\n");
+    let server = Server::start_in(dir.path(), &config);
+    provider.next([Behaviour::status(500)]);
+    server.api.run("payments.ping", &json!({ "secret": "kept" })).await.problem(502, "provider_failed");
+    let failed = attempts(&server, "", 1).await.remove(0);
+    let id = failed["id"].as_str().expect("an id").to_owned();
+    let url = server.admin.url();
+    let told = run(&["attempts", "replay", &id, "--admin-url", &url, "--reason", "is it back?"]).await;
+    assert!(told.status.success() && told.out.contains("causeway runs show run_"), "{told:?}");
+    until("it is made", async || (provider.arrivals().len() == 2).then_some(())).await;
+
+    // What the step no longer calls cannot be made anew.
+    let other = "[[steps]]\nname = \"ping\"\ncall = \"payments.balance\"\n";
+    config.operation("payments.ping", other).write(dir.path());
+    server.reload().await.ok();
+    let path = format!("/admin/v1/attempts/{id}/replay");
+    let problem = server.admin.send(Ask::post(&path, &json!({}))).await.problem(409, "not_replayed");
+    assert!(problem["detail"].as_str().expect("a detail").contains("no longer calls"), "{problem}");
+    server
+        .admin
+        .send(Ask::post("/admin/v1/attempts/att_0/replay", &json!({})))
+        .await
+        .problem(404, "unknown_attempt");
+}

@@ -5,6 +5,7 @@ use causeway_actors::AttemptRecord;
 use causeway_actors::store::{Intent, Progress};
 use causeway_core::endpoint::Materialised;
 use causeway_core::idempotency::Role;
+use causeway_core::json::Json;
 use causeway_core::operation::Snapshot;
 use causeway_core::time::Wall;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -59,15 +60,39 @@ pub(super) fn progress(bytes: &[u8]) -> Result<Progress, Unreadable> {
     Ok(Progress { revision, snapshot, intents, children: Vec::new() })
 }
 
-/// Writes what became of an attempt.
-pub(super) fn of_attempt(record: &AttemptRecord) -> Vec<u8> {
-    // Nothing in it can fail to be written.
-    rmp_serde::to_vec_named(record).unwrap_or_default()
+#[derive(Serialize)]
+struct AttemptToWrite<'a> {
+    record: &'a AttemptRecord,
+    input: Option<&'a str>,
 }
 
-/// Reads what became of an attempt.
-pub(super) fn attempt(bytes: &[u8]) -> Result<AttemptRecord, Unreadable> {
-    rmp_serde::from_slice(bytes).map_err(|error| Unreadable(error.to_string()))
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenAttempt {
+    Whole {
+        record: Box<AttemptRecord>,
+        input: Option<String>,
+    },
+    /// As versions wrote it that did not keep the input.
+    Alone(Box<AttemptRecord>),
+}
+
+/// Writes what became of an attempt, and the input of its call.
+pub(super) fn of_attempt(record: &AttemptRecord, input: Option<&Json>) -> Vec<u8> {
+    let written = AttemptToWrite { record, input: input.map(Json::as_str) };
+    // Nothing in it can fail to be written.
+    rmp_serde::to_vec_named(&written).unwrap_or_default()
+}
+
+/// Reads what became of an attempt, and the input of its call.
+pub(super) fn attempt(bytes: &[u8]) -> Result<(AttemptRecord, Option<Json>), Unreadable> {
+    let unreadable = |what: &dyn std::fmt::Display| Unreadable(what.to_string());
+    let (record, input) = match rmp_serde::from_slice(bytes).map_err(|error| unreadable(&error))? {
+        WrittenAttempt::Whole { record, input } => (*record, input),
+        WrittenAttempt::Alone(record) => (*record, None),
+    };
+    let input = input.map(|input| Json::parse(Bytes::from(input))).transpose();
+    Ok((record, input.map_err(|error| unreadable(&error))?))
 }
 
 fn of_intent(intent: &Intent) -> WrittenIntent {

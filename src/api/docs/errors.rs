@@ -112,6 +112,12 @@ pub(super) const fn of(code: Code) -> Help {
                       its operation is gone.",
             remedy: "Run what it was about anew, with a new key, and let the dead letter go (DELETE).",
         },
+        Code::NotReplayed => Help {
+            meaning: "The call of an attempt is not made again: it may act and `again` was not said, its input was too large to \
+                      be kept, or what it called is no longer configured.",
+            remedy: "`detail` says which. To find out what became of a call that may have acted, redrive the dead letter of its \
+                     run: that keeps its key.",
+        },
         Code::StoreUnavailable => Help {
             meaning: "What must survive a crash could not be written to disk, so it was not promised: the disk is full or fails, or \
                       the database cannot be reached. Unless `detail` says that the run has ended, nothing was sent.",

@@ -107,6 +107,34 @@ pub(in crate::api) fn admin() -> Value {
                     } },
                 },
             }))),
+        "/admin/v1/attempts/{id}/replay": { "post": {
+            "operationId": "replay_attempt",
+            "summary": "Makes its call anew, as a run of its own, of the input as it was and the configuration that holds",
+            "parameters": [in_path("id", "The attempt's id.")],
+            "requestBody": { "content": { "application/json": { "schema": {
+                "type": "object",
+                "additionalProperties": false,
+                "properties": {
+                    "reason": reset["reason"].clone(),
+                    "again": { "type": "boolean", "description": "A call that may act is to act once more." },
+                },
+            } } } },
+            "responses": answers(
+                vec![(StatusCode::ACCEPTED, document("The run is queued.", &json!({
+                    "type": "object",
+                    "required": ["id", "status", "attempt"],
+                    "properties": {
+                        "id": { "type": "string" },
+                        "status": { "type": "string", "const": "accepted" },
+                        "attempt": { "type": "string" },
+                    },
+                })))],
+                &ANY.into_iter()
+                    .chain([Code::UnknownAttempt, Code::NotReplayed, Code::StoreUnavailable, Code::RequestTimeout,
+                            Code::BodyTooLarge, Code::UnsupportedMediaType])
+                    .collect::<Vec<_>>(),
+            ),
+        } },
         "/admin/v1/audit": { "get": {
             "operationId": "list_audit",
             "summary": "Who has done what, when and why, newest first",
