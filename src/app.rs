@@ -29,6 +29,7 @@ use crate::api::{self, Live, Shown, State};
 use crate::attempt_log::{self, AttemptLog};
 use crate::plans::{self, Plans};
 use crate::queue::{self, Queues};
+use crate::reconciliation;
 use crate::redrives;
 use crate::reload::Reloader;
 use crate::settings::{ListenSettings, Settings, SettingsErrors};
@@ -91,7 +92,7 @@ pub struct Running {
     pub admin: SocketAddr,
     state: Arc<State>,
     handles: [ServerHandle; 2],
-    tasks: [JoinHandle<()>; 4],
+    tasks: [JoinHandle<()>; 5],
     attempts: Arc<AttemptLog>,
     exporting: Option<Exporting>,
     drain: Duration,
@@ -178,7 +179,8 @@ impl App {
         let home = state.mesh().start_router();
         let tasks = [
             actix_web::rt::spawn(recovery::go_on(Arc::clone(&state), home.clone(), left)),
-            actix_web::rt::spawn(queue::work(Arc::clone(&state), home)),
+            actix_web::rt::spawn(queue::work(Arc::clone(&state), home.clone())),
+            actix_web::rt::spawn(reconciliation::work(Arc::clone(&state), home)),
             actix_web::rt::spawn(retention::sweep(Arc::clone(&state), retention)),
             actix_web::rt::spawn(attempt_log::keep(waiting_attempts, Arc::clone(state.store()))),
         ];

@@ -18,6 +18,7 @@ pub mod cli;
 mod control;
 pub mod plans;
 pub mod queue;
+mod reconciliation;
 pub mod recovery;
 mod redrives;
 pub mod reload;

@@ -80,7 +80,7 @@ pub(crate) async fn known(state: &State, run: &NewRun) -> Option<(Arc<Plan>, Arc
     let (plan, directory) = whole(state, run).await?;
     match run.part {
         None => Some((plan, directory)),
-        Some(step) => Some((Arc::new(plan.part(step)?), directory)),
+        Some(part) => Some((Arc::new(plan.part(part)?), directory)),
     }
 }
 
@@ -163,8 +163,17 @@ pub(crate) async fn end(state: &State, run: NewRun, fence: u32) {
         code: "operation_gone".to_owned(),
     });
     let (run, cause) = (id.clone(), death.clone());
-    let ending =
-        Ending { id, status: outcome.status, at, answer, progress, children: Vec::new(), fence, death };
+    let ending = Ending {
+        id,
+        status: outcome.status,
+        at,
+        answer,
+        progress,
+        children: Vec::new(),
+        fence,
+        death,
+        inquire_at: None,
+    };
     match state.store().finish_run(ending).await {
         Ok(_) => cause.iter().for_each(|death| died(&run, death)),
         Err(error) => tracing::error!(%error, "its end could not be written down"),

@@ -68,6 +68,8 @@ pub enum Metric {
     DeadLetters,
     /// Runs that became something that a person has to look at · integration, operation.
     DeadLettersTotal,
+    /// Times that providers were to be asked about a run in doubt · result (`found`, `absent`, `undecided`, `not_asked`).
+    Reconciliations,
     /// What became of idempotency keys · operation, result.
     Idempotency,
     /// How long a group of writes took until it was on disk.
@@ -86,7 +88,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::RunsTotal,
         Self::RunDuration,
         Self::RunsInFlight,
@@ -115,6 +117,7 @@ impl Metric {
         Self::QueueOldest,
         Self::DeadLetters,
         Self::DeadLettersTotal,
+        Self::Reconciliations,
         Self::Idempotency,
         Self::StoreCommit,
         Self::StoreBatch,
@@ -159,6 +162,7 @@ impl Metric {
             Self::QueueOldest => "causeway_queue_oldest_seconds",
             Self::DeadLetters => "causeway_dead_letters",
             Self::DeadLettersTotal => "causeway_dead_letters_total",
+            Self::Reconciliations => "causeway_reconciliations_total",
             Self::Idempotency => "causeway_idempotency_total",
             Self::StoreCommit => "causeway_store_commit_seconds",
             Self::StoreBatch => "causeway_store_batch_size",
@@ -199,6 +203,9 @@ impl Metric {
             Self::QueueOldest => "How long the oldest run that could be executed has waited",
             Self::DeadLetters => "Runs that a person has to look at",
             Self::DeadLettersTotal => "Runs that became something that a person has to look at",
+            Self::Reconciliations => {
+                "Times that providers were to be asked about a run that had ended in doubt"
+            }
             Self::Idempotency => "What became of idempotency keys",
             Self::StoreCommit => "How long a group of writes took until it was on disk",
             Self::StoreBatch => "How many writes were in a group",

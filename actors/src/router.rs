@@ -20,7 +20,7 @@ use causeway_core::integration::{CallEnd, CallId};
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, OperationName, RunId};
 use causeway_core::operation::{
-    Begin, Directive, MAX_STEPS, Order, Outcome, Resumed, Run, RunStatus, Sent, Tries,
+    Begin, Directive, MAX_STEPS, Order, Outcome, Part, Resumed, Run, RunStatus, Sent, Tries,
 };
 use causeway_core::priority::Priority;
 use causeway_core::retry::Jitter;
@@ -47,7 +47,8 @@ mod messages;
 pub use crate::meters::{announce, died};
 pub use keeping::{Keeper, STORE_UNAVAILABLE};
 pub use messages::{
-    Abandon, Answer, Dispatch, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Standing, Stays,
+    Abandon, Answer, Dispatch, Inquire, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Standing,
+    Stays,
 };
 
 use flight::{Flight, OpenCall};
@@ -325,7 +326,7 @@ impl Router {
     fn spawn(&self, flight: &mut Flight, step: usize, input: Json) {
         let now = self.shared.clock.now();
         let id = RunId::new(format!("run_{}", Uuid::now_v7().simple()));
-        let Some((part, kept)) = flight.run.plan().part(step).zip(flight.kept.as_mut()) else {
+        let Some((part, kept)) = flight.run.plan().part(Part::step(step)).zip(flight.kept.as_mut()) else {
             let run_id = flight.run.id().as_str();
             return tracing::error!(run_id, step, "a step in the background has nobody to be left to");
         };
@@ -347,7 +348,7 @@ impl Router {
             configuration: kept.configuration,
             input: begun.input().clone(),
             progress: Progress::of(&begun),
-            part: Some(step),
+            part: Some(Part::step(step)),
             queue: integration.map(|integration| Queue { integration, not_before: now.wall }),
         });
         flight.run.spawned(now, step, id);
@@ -371,6 +372,11 @@ impl Router {
 
     fn finish(&mut self, flight: &mut Flight, outcome: Outcome) {
         flight.recorded = true;
+        if let Some((ended_ago, reply)) = flight.inquiry.take() {
+            // Whoever asked may have left.
+            let _ = reply.send(flight.run.finding(ended_ago));
+            return;
+        }
         let (began, ended) = (flight.run.began().mono, self.shared.clock.mono());
         let took = ended.since(began);
         if let Some(spans) = self.shared.spans.as_ref().filter(|_| flight.context.trace.sampled) {
@@ -623,6 +629,43 @@ impl Handler<Resume> for Router {
                     panic = message,
                     "a fault ended a run that was to go on"
                 );
+            }
+        }
+    }
+}
+
+impl Handler<Inquire> for Router {
+    type Result = ();
+
+    fn handle(&mut self, message: Inquire, ctx: &mut Self::Context) {
+        let Inquire { run, plan, directory, ended_ago, reply } = message;
+        let NewRun { id, client, correlation_id, trace, priority, created_at, input, progress, .. } = *run;
+        if self.runs.contains_key(&id) {
+            return;
+        }
+        let resumed = Resumed {
+            id: id.clone(),
+            correlation_id,
+            plan,
+            input,
+            began: created_at,
+            snapshot: progress.snapshot,
+            sent: Vec::new(),
+            patient: true,
+        };
+        let now = self.shared.clock.now();
+        match guard::caught(|| Run::inquire(resumed, ended_ago, now)) {
+            Ok(Some(run)) => {
+                let context = Arc::new(RunContext::of(&run, trace));
+                let permit = RunPermit::of_queue();
+                let mut flight =
+                    Flight::new(run, directory, context, priority, false, None, None, client, permit);
+                flight.inquiry = Some((ended_ago, reply));
+                self.drive(ctx, flight, |_, _| {});
+            }
+            Ok(None) => {}
+            Err(message) => {
+                tracing::error!(run_id = id.as_str(), panic = message, "a fault ended an inquiry");
             }
         }
     }

@@ -18,7 +18,7 @@ use causeway_core::endpoint::Materialised;
 use causeway_core::idempotency::Role;
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
-use causeway_core::operation::{Run, RunStatus, Snapshot};
+use causeway_core::operation::{Part, Run, RunStatus, Snapshot};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 
@@ -72,8 +72,8 @@ pub struct NewRun {
     pub input: Json,
     /// How it stands, with the first intents.
     pub progress: Progress,
-    /// The step of the operation that it is alone about, of a run in the background.
-    pub part: Option<usize>,
+    /// What of the operation it is alone about: of a run in the background, and of a call that is made anew.
+    pub part: Option<Part>,
     /// Where it waits to be executed; `None` for one whose caller waits.
     pub queue: Option<Queue>,
 }
@@ -224,6 +224,8 @@ pub struct Ending {
     pub fence: u32,
     /// What a person has to look at, if one has to.
     pub death: Option<Death>,
+    /// When providers are asked what became of it, of a run in doubt about which they can be.
+    pub inquire_at: Option<Wall>,
 }
 
 /// Why a person has to look at a run.
@@ -250,6 +252,17 @@ pub struct DeadLetter {
     pub died_at: Wall,
     /// The run.
     pub run: RunRecord,
+}
+
+/// A dead letter about which providers are to be asked now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueInquiry {
+    /// Its run.
+    pub run: RunId,
+    /// When the run ended.
+    pub died_at: Wall,
+    /// Whether its caller was told where to look, and did not wait.
+    pub is_async: bool,
 }
 
 /// Dead letters of one kind.
@@ -393,6 +406,8 @@ pub struct Attempt {
     pub at: Wall,
     /// What became of it, sanitised.
     pub record: AttemptRecord,
+    /// The input of its call, as it was; `None` for one that was too large to be kept.
+    pub input: Option<Json>,
 }
 
 /// Which attempts are asked for; every condition must hold.
@@ -467,8 +482,14 @@ pub trait Store: Send + Sync + 'static {
     /// The run of a dead letter, with all that is needed to take it up again.
     async fn dead_run(&self, id: RunId) -> Result<Option<NewRun>, Unavailable>;
 
-    /// Takes the run of a dead letter up again. `false`: it is none any more.
+    /// Takes the run of a dead letter up again. `false`: it is none any more, or has changed since it was read.
     async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable>;
+
+    /// Dead letters about which providers are to be asked by then, at most `limit`, those that have waited longest first.
+    async fn due_inquiries(&self, by: Wall, limit: usize) -> Result<Vec<DueInquiry>, Unavailable>;
+
+    /// Has providers asked about a dead letter at that time, or not any more.
+    async fn inquire_at(&self, run: RunId, at: Option<Wall>) -> Result<(), Unavailable>;
 
     /// Lets a dead letter go; its run stays as it is. `false`: there is none.
     async fn forget_dead_letter(&self, id: RunId) -> Result<bool, Unavailable>;

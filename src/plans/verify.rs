@@ -61,7 +61,8 @@ fn one(
     };
     endpoints.push(query);
     let VerifySettings { always, settle, .. } = *verify;
-    Some(Verify { call, input: input?, found: found??, result, always, settle })
+    let reconcile_after = verify.reconcile_after.clone();
+    Some(Verify { call, input: input?, found: found??, result, always, settle, reconcile_after })
 }
 
 /// The query, with its whole answer as its result.

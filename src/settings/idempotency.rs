@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use causeway_core::classify::Safety;
 use causeway_core::name::EndpointName;
+use causeway_core::operation::RECONCILE_AFTER;
 use http::{HeaderName, Method};
 
 use super::error::Placed;
@@ -62,6 +63,8 @@ pub struct VerifySettings {
     pub always: bool,
     /// How long after the last attempt in doubt its absence counts.
     pub settle: Duration,
+    /// When it is asked about a run that ended in doubt, from its end, ascending.
+    pub reconcile_after: Vec<Duration>,
 }
 
 impl VerifySettings {
@@ -78,7 +81,13 @@ impl VerifySettings {
             let result = table.optional("result", JqSource::read);
             let always = table.or("when", false, choice(&WHEN));
             let settle = table.or("settle", SETTLE, duration(SETTLE_BOUNDS));
-            Some(Self { endpoint: endpoint?, input, found: found?, result, always, settle })
+            let mut reconcile_after =
+                table.list_or("reconcile_after", MAX_RECONCILIATIONS, &RECONCILE_AFTER, |value| {
+                    duration(RECONCILE_BOUNDS)(value)
+                });
+            reconcile_after.sort_unstable();
+            let endpoint = endpoint?;
+            Some(Self { endpoint, input, found: found?, result, always, settle, reconcile_after })
         })
     }
 }
@@ -87,6 +96,10 @@ impl VerifySettings {
 const WHEN: [(&str, bool); 2] = [("resend", false), ("always", true)];
 /// How long providers may take to show what they have done.
 const SETTLE: Duration = Duration::from_secs(30);
+/// The most times that it is asked about a run that ended in doubt.
+const MAX_RECONCILIATIONS: usize = 32;
+const RECONCILE_BOUNDS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(30 * 24 * 3600);
 const SETTLE_BOUNDS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(24 * 3600);
 
 impl IdempotencySettings {

@@ -16,7 +16,7 @@ use causeway_core::json::Json;
 use causeway_core::name::{
     ClientName, CorrelationId, EndpointName, IntegrationName, OperationName, RunId, StepName,
 };
-use causeway_core::operation::{Begin, CallPlan, Plan, Run, RunStatus, StepPlan, Steps};
+use causeway_core::operation::{Begin, CallPlan, Part, Plan, Run, RunStatus, StepPlan, Steps};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 use futures_util::future::join_all;
@@ -92,6 +92,7 @@ of_both!(
     what_is_put_off_waits_for_its_time,
     runs_are_found_by_what_they_are,
     dead_letters_are_taken_up_once,
+    runs_in_doubt_are_asked_about_when_it_is_time,
     what_operators_say_holds_and_is_told,
     attempts_are_found_by_what_they_are,
     what_is_old_goes_in_pieces,
@@ -179,6 +180,7 @@ fn ending(id: &str, fence: u32, death: Option<&str>) -> Ending {
         progress: death.is_some().then(|| progress(7)),
         children: Vec::new(),
         fence,
+        inquire_at: death.as_ref().map(|_| Wall::from_unix_millis(3000)),
         death,
     }
 }
@@ -255,7 +257,10 @@ async fn an_older_record_never_replaces_a_newer(kept: Kept) {
 async fn a_run_in_the_background_is_written_with_its_parent(kept: Kept) {
     let store = kept.open().await;
     let with = |children: Vec<NewRun>, revision| Progress { children, ..progress(revision) };
-    let child = |id: &str| NewRun { part: Some(1), ..queued(id, "a", Priority::Normal) };
+    let child = |id: &str| NewRun {
+        part: Some(Part { step: 1, call: Some(2) }),
+        ..queued(id, "a", Priority::Normal)
+    };
     assert!(is_new(&*store, NewRun { progress: with(vec![child("run_1a")], 0), ..run("run_1") }).await);
     assert_eq!(
         store.record(RunId::new("run_1"), 0, with(vec![child("run_1a"), child("run_1b")], 1)).await,
@@ -267,7 +272,10 @@ async fn a_run_in_the_background_is_written_with_its_parent(kept: Kept) {
     assert_eq!(store.finish_run(end).await, Ok(true), "asked twice");
     let leased = store.lease(name("stripe"), in_a_minute(), 10).await.unwrap();
     let ids: Vec<_> = leased.iter().map(|leased| (leased.run.id.to_string(), leased.run.part)).collect();
-    assert_eq!(ids, ["run_1a", "run_1b", "run_1c"].map(|id| (id.to_owned(), Some(1))));
+    assert_eq!(
+        ids,
+        ["run_1a", "run_1b", "run_1c"].map(|id| (id.to_owned(), Some(Part { step: 1, call: Some(2) })))
+    );
 }
 
 async fn leases_go_by_turns_and_priorities_and_an_older_fence_changes_nothing(kept: Kept) {
@@ -424,6 +432,51 @@ async fn dead_letters_are_taken_up_once(kept: Kept) {
     assert_eq!(store.forget_old_dead_letters(Wall::from_unix_millis(2001), 9).await, Ok(1));
 }
 
+async fn runs_in_doubt_are_asked_about_when_it_is_time(kept: Kept) {
+    let store = kept.open().await;
+    for (n, run) in [run("run_0"), queued("run_1", "stripe", Priority::Normal)].into_iter().enumerate() {
+        let id = run.id.to_string();
+        assert!(is_new(&*store, run).await);
+        let at = Wall::from_unix_millis(3000 + n as u64);
+        let ending = Ending { inquire_at: Some(at), ..ending(&id, 0, Some("reset")) };
+        assert_eq!(store.finish_run(ending).await, Ok(true));
+    }
+    assert!(is_new(&*store, run("run_2")).await);
+    let never = Ending { inquire_at: None, ..ending("run_2", 0, Some("reset")) };
+    assert_eq!(store.finish_run(never).await, Ok(true));
+    let due = async |by: u64, limit: usize| {
+        let due = store.due_inquiries(Wall::from_unix_millis(by), limit).await.expect("it works");
+        due.into_iter().map(|due| (due.run.to_string(), due.is_async)).collect::<Vec<_>>()
+    };
+    let (first, second) = (("run_0".to_owned(), false), ("run_1".to_owned(), true));
+    assert!(due(2999, 9).await.is_empty());
+    assert_eq!(due(3000, 9).await, std::slice::from_ref(&first));
+    assert_eq!(due(9000, 9).await, [first.clone(), second.clone()], "who has waited longest first");
+    assert_eq!(due(9000, 1).await, std::slice::from_ref(&first));
+    let later = Some(Wall::from_unix_millis(4000));
+    store.inquire_at(RunId::new("run_0"), later).await.expect("it works");
+    assert_eq!(due(9000, 9).await, [second.clone(), first]);
+    assert_eq!(due(3999, 9).await, [second]);
+    for run in ["run_0", "run_1", "run_9"] {
+        store.inquire_at(RunId::new(run), None).await.expect("it works");
+    }
+    assert!(due(9000, 9).await.is_empty());
+    // What was read before somebody else took it up does not hold any more.
+    let reopened = |revision| Reopened {
+        id: RunId::new("run_2"),
+        is_resolved: false,
+        priority: Priority::Normal,
+        queue: Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) },
+        progress: progress(revision),
+    };
+    assert_eq!(store.reopen(reopened(9)).await, Ok(true));
+    let leased = store.lease(name("stripe"), in_a_minute(), 9).await.expect("it works");
+    let fence = leased[0].ticket.fence;
+    assert_eq!(store.finish_run(ending("run_2", fence, Some("reset"))).await, Ok(true));
+    assert_eq!(store.reopen(reopened(8)).await, Ok(false), "read before");
+    assert_eq!(store.reopen(reopened(11)).await, Ok(true));
+}
+
 async fn what_operators_say_holds_and_is_told(kept: Kept) {
     let store = kept.open().await;
     let deed = |subject: &str, value: Option<&str>| Deed {
@@ -459,7 +512,7 @@ fn attempt(n: u16) -> Attempt {
     });
     let at = Wall::from_unix_millis(1000 + u64::from(n));
     let record = serde_json::from_value(record).expect("a record");
-    Attempt { id: format!("att_{:012x}{n:020}", at.unix_millis()), at, record }
+    Attempt { id: format!("att_{:012x}{n:020}", at.unix_millis()), at, record, input: Some(Json::of(&n)) }
 }
 
 async fn attempts_are_found_by_what_they_are(kept: Kept) {

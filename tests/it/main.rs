@@ -74,6 +74,7 @@ mod an_operators_trip_takes_effect_within_50_ms;
 mod an_order_is_charged_confirmed_and_remembered;
 mod an_outage_is_not_amplified;
 mod an_undo_that_fails_makes_the_run_unknown;
+mod an_unknown_run_keeps_being_verified;
 mod an_unreadable_success_counts_as_done;
 mod bad_requests_are_clear_4xx;
 mod both_stores_keep_the_contract;

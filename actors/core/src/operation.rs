@@ -21,7 +21,8 @@
 //! **Over**: it finishes once. Its caller may have been answered before: at the deadline, where something is out that may
 //! act or is being undone (*pending*), or after as long as it wanted to wait (*accepted*). Where only optional steps
 //! are open at the deadline the run is over then, and they are `unknown` in its outcome for good; what they still do
-//! is recorded as attempts, and the run is kept ([`Run::is_done`]) until they have come home.
+//! is recorded as attempts, and the run is kept ([`Run::is_done`]) until they have come home. One that is over may be taken
+//! up again: by a person (`reopening`), or since a provider has told what it did (`reconciling`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,6 +44,7 @@ mod ending;
 mod examples;
 mod outcome;
 mod plan;
+mod reconciling;
 mod reopening;
 mod resuming;
 mod serving;
@@ -57,8 +59,9 @@ mod view;
 
 pub use outcome::{Outcome, RunStatus, ServedBy, StepOutcome, StepStatus};
 pub use plan::{
-    CallPlan, Fallback, InvalidSteps, MAX_STEPS, Plan, Provider, StepPlan, StepSet, Steps, Undo, Verify,
+    CallPlan, Fallback, InvalidSteps, MAX_STEPS, Part, Plan, Provider, StepPlan, StepSet, Steps, Undo, Verify,
 };
+pub use reconciling::{Finding, RECONCILE_AFTER, Settled};
 pub use reopening::{NotReopened, Resolution};
 pub use resuming::{Resumed, Sent};
 pub use snapshot::Snapshot;
@@ -180,6 +183,8 @@ enum Stop {
     Doubt(usize),
     /// Somebody wants it.
     Cancelled,
+    /// It is over, and only asked about.
+    Inquiry,
 }
 
 impl Run {

@@ -1,6 +1,7 @@
 //! One run in flight: its state, its calls, and who waits for it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::dev::SendError;
 use causeway_core::classify::Safety;
@@ -8,7 +9,7 @@ use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::integration::{CallEnd, CallId};
 use causeway_core::json::Json;
 use causeway_core::name::ClientName;
-use causeway_core::operation::{CallPlan, Outcome, Run, Tries};
+use causeway_core::operation::{CallPlan, Finding, Outcome, Run, Tries};
 use causeway_core::priority::Priority;
 use causeway_core::retry::queued::{self, QueuedAsk, QueuedDecision};
 use causeway_core::time::{Mono, Now};
@@ -45,6 +46,8 @@ pub(super) struct Flight {
     pub(super) lease: Option<Lease>,
     /// Its lease has run out.
     pub(super) is_lost: bool,
+    /// Of a run that is only asked about: how long ago it ended, and whom to tell what was found out.
+    pub(super) inquiry: Option<(Duration, oneshot::Sender<Finding>)>,
 
     reply: Option<oneshot::Sender<Reply>>,
     /// Who asked for it.
@@ -87,6 +90,7 @@ impl Flight {
             queue: None,
             lease: None,
             is_lost: false,
+            inquiry: None,
             reply,
             client,
             _permit: permit,

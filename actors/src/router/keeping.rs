@@ -373,6 +373,7 @@ impl Kept {
             }),
             children: self.children.clone(),
             fence: self.ticket.fence,
+            inquire_at: death.as_ref().and_then(|_| run.reconciles_after()).map(|after| now.wall + after),
             death,
         }
     }

@@ -8,7 +8,7 @@ use actix::Message;
 use causeway_core::integration::CallId;
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, RunId};
-use causeway_core::operation::{Outcome, Plan};
+use causeway_core::operation::{Finding, Outcome, Plan};
 use causeway_core::priority::Priority;
 use causeway_core::time::Mono;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -87,6 +87,22 @@ pub struct Resume {
     pub permit: RunPermit,
     /// What it is executed under, of a queued run.
     pub lease: Option<Lease>,
+}
+
+/// Asks providers what became of a run that ended in doubt. The run stays as it is.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Inquire {
+    /// The run as it was written down at its end.
+    pub run: Box<NewRun>,
+    /// What it did: the plan it began with.
+    pub plan: Arc<Plan>,
+    /// Where its integrations are reached, and by which plans.
+    pub directory: Arc<Directory>,
+    /// How long ago it ended.
+    pub ended_ago: Duration,
+    /// What was found out; dropped where nobody can be asked, or the run is under way again.
+    pub reply: oneshot::Sender<Finding>,
 }
 
 /// What a queued run is executed under.

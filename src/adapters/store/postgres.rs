@@ -27,8 +27,8 @@ use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
     Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
-    Deed, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store,
-    Unavailable,
+    Deed, DueInquiry, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord,
+    Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -414,6 +414,14 @@ impl Store for PostgresStore {
     async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable> {
         let reopened = rows::SealedReopened::seal(&reopened, &self.keyring);
         self.ask(move |to| async move { dead::reopen(&to.database, &reopened).await }).await
+    }
+
+    async fn due_inquiries(&self, by: Wall, limit: usize) -> Result<Vec<DueInquiry>, Unavailable> {
+        self.ask(move |to| async move { dead::due_inquiries(&to.database, by, limit).await }).await
+    }
+
+    async fn inquire_at(&self, run: RunId, at: Option<Wall>) -> Result<(), Unavailable> {
+        self.ask(move |to| async move { dead::inquire_at(&to.database, &run, at).await }).await
     }
 
     async fn forget_dead_letter(&self, id: RunId) -> Result<bool, Unavailable> {

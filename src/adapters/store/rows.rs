@@ -11,7 +11,7 @@ use causeway_actors::store::{
 };
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
-use causeway_core::operation::RunStatus;
+use causeway_core::operation::{Part, RunStatus};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 
@@ -71,7 +71,7 @@ impl Row {
             revision: run.progress.revision,
             input: keyring.seal(&input_of(run.id.as_str()), run.input.bytes()),
             state: seal_state(&run.id, &run.progress, keyring),
-            part: run.part.and_then(|part| i64::try_from(part).ok()),
+            part: run.part.map(|part| i64::from(part.number())),
             queue: run.queue.as_ref().map(|queue| RowQueue {
                 integration: queue.integration.to_string(),
                 rank: rank(run.priority),
@@ -164,6 +164,7 @@ pub(super) struct End {
     pub(super) fence: u32,
     pub(super) children: Vec<Row>,
     pub(super) death: Option<Death>,
+    pub(super) inquire_at: Option<i64>,
 }
 
 impl End {
@@ -178,6 +179,7 @@ impl End {
             state: ending.progress.as_ref().map(|progress| seal_state(&ending.id, progress, keyring)),
             fence: ending.fence,
             death: ending.death.clone(),
+            inquire_at: ending.inquire_at.map(millis),
             children: ending.children.iter().map(|child| Row::seal(child, keyring)).collect(),
         }
     }
@@ -305,7 +307,7 @@ impl SealedUnfinished {
             configuration: ConfigurationId(self.configuration),
             input: Json::parse(input).map_err(|error| Unavailable(error.to_string()))?,
             progress,
-            part: self.part.map(|part| part as usize),
+            part: self.part.map(Part::numbered),
             queue: self.queue.map(|(name, at)| queue(&name, at)).transpose()?,
             id: RunId::new(self.id),
         })
@@ -418,7 +420,7 @@ fn attempt_of(id: &str) -> String {
 
 impl SealedAttempt {
     pub(super) fn seal(attempt: &Attempt, keyring: &Keyring) -> Self {
-        let Attempt { id, at, record } = attempt;
+        let Attempt { id, at, record, input } = attempt;
         Self {
             id: id.clone(),
             at: millis(*at),
@@ -428,7 +430,7 @@ impl SealedAttempt {
             correlation_id: record.correlation_id.clone(),
             outcome: record.outcome.clone(),
             status: record.status.map_or(0, i64::from),
-            record: keyring.seal(&attempt_of(id), &payload::of_attempt(record)),
+            record: keyring.seal(&attempt_of(id), &payload::of_attempt(record, input.as_ref())),
         }
     }
 }
@@ -443,9 +445,9 @@ pub(super) struct KeptAttempt {
 impl KeptAttempt {
     pub(super) fn open(self, keyring: &Keyring) -> Result<Attempt, Unavailable> {
         let record = open(&attempt_of(&self.id), &self.record, keyring)?;
-        let record = payload::attempt(&record)
+        let (record, input) = payload::attempt(&record)
             .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
-        Ok(Attempt { at: wall(self.at), record, id: self.id })
+        Ok(Attempt { at: wall(self.at), record, input, id: self.id })
     }
 }
 

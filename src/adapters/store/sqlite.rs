@@ -27,8 +27,8 @@ use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
     Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
-    Deed, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store,
-    Unavailable,
+    Deed, DueInquiry, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord,
+    Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -219,6 +219,14 @@ impl Store for SqliteStore {
     async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable> {
         let reopened = rows::SealedReopened::seal(&reopened, &self.keyring);
         self.writer.write(move |connection| dead::reopen(connection, &reopened)).await
+    }
+
+    async fn due_inquiries(&self, by: Wall, limit: usize) -> Result<Vec<DueInquiry>, Unavailable> {
+        self.readers.read(move |connection| dead::due_inquiries(connection, by, limit)).await
+    }
+
+    async fn inquire_at(&self, run: RunId, at: Option<Wall>) -> Result<(), Unavailable> {
+        self.writer.write(move |connection| dead::inquire_at(connection, &run, at)).await
     }
 
     async fn forget_dead_letter(&self, id: RunId) -> Result<bool, Unavailable> {

@@ -70,7 +70,7 @@ impl Run {
     /// Why a step is skipped in a run that has stopped.
     pub(super) fn why_skipped(&self) -> Option<Failure> {
         let (step, what) = match self.stop? {
-            Stop::Cancelled => return Some(cancelled()),
+            Stop::Cancelled | Stop::Inquiry => return Some(cancelled()),
             Stop::Failed(step) => (step, "has failed"),
             Stop::Doubt(step) => (step, "is in doubt"),
         };
@@ -270,6 +270,7 @@ impl Run {
             return (RunStatus::Unknown, doubtful.error.clone());
         }
         match stop {
+            Stop::Inquiry => (RunStatus::Unknown, None),
             Stop::Doubt(step) => (RunStatus::Unknown, error_of(step)),
             Stop::Failed(step) => (RunStatus::Failed, error_of(step)),
             Stop::Cancelled if all_succeeded => (RunStatus::Succeeded, None),

@@ -35,16 +35,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// One of its steps, as an operation of its own: what a run in the background does. Its input is the step's, made
-    /// already. `None` if there is no such step.
-    pub fn part(&self, step: usize) -> Option<Self> {
-        let step = self.steps.get(step)?;
-        let alone = StepPlan {
-            after: StepSet::EMPTY,
-            required: true,
-            background: false,
-            input: None,
-            ..step.clone()
+    /// A part of it, as an operation of its own. Its input is the step's, made already. `None` if there is no such part.
+    pub fn part(&self, part: Part) -> Option<Self> {
+        let step = self.steps.get(part.step)?;
+        let alone = match part.call {
+            Some(call) => StepPlan::new(step.name.clone(), step.call(call)?.clone()),
+            None => StepPlan {
+                after: StepSet::EMPTY,
+                required: true,
+                background: false,
+                input: None,
+                ..step.clone()
+            },
         };
         Some(Self {
             operation: self.operation.clone(),
@@ -66,6 +68,37 @@ impl Plan {
         self.steps.as_slice().iter().any(StepPlan::may_act)
     }
 }
+
+/// What of an operation a run is alone about: a step that it was left, or one call of a step that is made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The step, by its place.
+    pub step: usize,
+    /// Which of its calls, as [`StepPlan::call`] counts them; `None`: the step, with all that stands in for it.
+    pub call: Option<usize>,
+}
+
+impl Part {
+    /// A step.
+    pub const fn step(step: usize) -> Self {
+        Self { step, call: None }
+    }
+
+    /// The number it is written down as.
+    pub fn number(self) -> u32 {
+        let call = self.call.map_or(0, |call| call.saturating_add(1));
+        u32::try_from(self.step + call.saturating_mul(MAX_STEPS)).unwrap_or(u32::MAX)
+    }
+
+    /// What was written down as this number.
+    pub const fn numbered(number: u32) -> Self {
+        let number = number as usize;
+        Self { step: number % MAX_STEPS, call: (number / MAX_STEPS).checked_sub(1) }
+    }
+}
+
+/// How many calls of a step belong to one provider: the one that serves, its undo, and its verification.
+const CALLS_OF_A_PROVIDER: usize = 3;
 
 /// One step of an operation.
 #[derive(Clone, Debug)]
@@ -106,6 +139,32 @@ impl StepPlan {
     /// The primary is number 0, alternates follow.
     pub fn provider(&self, number: usize) -> Option<&Provider> {
         number.checked_sub(1).map_or(Some(&self.primary), |alternate| self.alternates.get(alternate))
+    }
+
+    /// One of its calls: of each provider the one that serves, its undo and its verification, in this order.
+    pub fn call(&self, number: usize) -> Option<&CallPlan> {
+        let provider = self.provider(number / CALLS_OF_A_PROVIDER)?;
+        match number % CALLS_OF_A_PROVIDER {
+            0 => Some(&provider.call),
+            1 => provider.undo.as_ref().map(|undo| &undo.call),
+            _ => provider.call.verify.as_ref().map(|verify| &verify.call),
+        }
+    }
+
+    /// The number of the first of its calls in that role to that endpoint, as [`Self::call`] counts them.
+    pub fn find_call(&self, role: &str, integration: &str, endpoint: &str) -> Option<usize> {
+        let calls = (self.alternates.len() + 1) * CALLS_OF_A_PROVIDER;
+        let plays = |number: usize| match number {
+            0 => "primary",
+            number if number % CALLS_OF_A_PROVIDER == 0 => "alternate",
+            number if number % CALLS_OF_A_PROVIDER == 1 => "undo",
+            _ => "verify",
+        };
+        (0..calls).filter(|number| plays(*number) == role).find(|number| {
+            self.call(*number).is_some_and(|call| {
+                call.integration.as_str() == integration && call.endpoint.as_str() == endpoint
+            })
+        })
     }
 
     /// What names the calls to a provider, for its keys.
@@ -188,6 +247,8 @@ pub struct Verify {
     pub always: bool,
     /// How long after the last attempt in doubt its absence counts.
     pub settle: Duration,
+    /// When it is asked about a run that ended in doubt, from its end, ascending.
+    pub reconcile_after: Vec<Duration>,
 }
 
 impl CallPlan {
@@ -355,6 +416,44 @@ mod tests {
         assert_eq!(steps(&[&[], &[3], &[1], &[2]]).unwrap_err(), InvalidSteps::Ring(name("s1")));
         let same = Steps::new(vec![step("a", &[]), step("a", &[])]).unwrap_err();
         assert_eq!(same, InvalidSteps::SameName(name("a")));
+    }
+
+    #[test]
+    fn each_call_of_a_step_can_be_an_operation_of_its_own() {
+        let named = |endpoint: &str| CallPlan {
+            endpoint: EndpointName::new(endpoint).unwrap(),
+            ..step("s", &[]).primary.call
+        };
+        let mut charge = step("charge", &[]);
+        charge.primary.undo = Some(Undo { call: named("refund"), input: None });
+        charge.alternates.push(Provider::new(named("pay")));
+        charge.background = true;
+        let plan = Plan {
+            operation: OperationName::new("orders.place").unwrap(),
+            version: 1,
+            deadline: Duration::from_secs(1),
+            priority: Priority::Normal,
+            steps: Steps::new(vec![step("first", &[]), charge]).unwrap(),
+            result: None,
+        };
+        let charge = plan.steps.get(1).unwrap();
+        for (role, endpoint, call) in
+            [("primary", "charge", Some(0)), ("undo", "refund", Some(1)), ("alternate", "pay", Some(3))]
+        {
+            assert_eq!(charge.find_call(role, "stripe", endpoint), call);
+            let part = Part { step: 1, call };
+            assert_eq!(Part::numbered(part.number()), part);
+            let alone = plan.part(part).unwrap();
+            let only = &alone.steps.as_slice()[0];
+            assert_eq!((only.primary.call.endpoint.as_str(), only.background), (endpoint, false));
+            assert!(only.primary.undo.is_none() && only.alternates.is_empty());
+        }
+        for (role, endpoint) in [("verify", "charge"), ("primary", "pay"), ("undo", "charge")] {
+            assert_eq!(charge.find_call(role, "stripe", endpoint), None, "{role} {endpoint}");
+        }
+        assert_eq!(Part::numbered(1), Part::step(1), "what older versions wrote");
+        assert!(plan.part(Part::step(1)).unwrap().steps.as_slice()[0].primary.undo.is_some());
+        assert!(plan.part(Part::step(2)).is_none());
     }
 
     #[test]

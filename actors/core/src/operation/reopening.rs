@@ -5,7 +5,7 @@
 //! not taken up: its keys stand for what was undone, and a provider that knows them would do nothing.
 
 use super::snapshot::Snapshot;
-use super::{Open, ServedBy, StepStatus, Stop};
+use super::{Open, StepStatus, Stop};
 use crate::json::Json;
 
 /// What a person says of a run that is in doubt or has failed.
@@ -55,8 +55,7 @@ impl Snapshot {
                 (StepStatus::Unknown | StepStatus::Failed, Some(Resolution::Succeeded(result))) => {
                     step.status = StepStatus::Succeeded;
                     step.result = Some(result.clone());
-                    step.served_by =
-                        Some(if step.provider == 0 { ServedBy::Primary } else { ServedBy::Alternate });
+                    step.served_by = Some(step.primary_or_alternate());
                     (step.error, step.open) = (None, None);
                 }
                 (StepStatus::Unknown | StepStatus::Failed, Some(Resolution::Failed)) => {
@@ -80,9 +79,7 @@ impl Snapshot {
                 step.status = StepStatus::Skipped;
             }
         }
-        let succeeded =
-            self.steps.iter().enumerate().filter(|(_, step)| step.status == StepStatus::Succeeded);
-        self.succeeded = succeeded.map(|(place, _)| place).collect();
+        self.succeeded = self.that_succeeded();
         Ok((self, about))
     }
 

@@ -56,13 +56,24 @@ pub struct Sent {
 
 impl Run {
     /// Goes on with a run; `None` where the snapshot is not one of this plan.
-    pub fn resume(resumed: Resumed, now: Now) -> Option<Self> {
-        let Resumed { id, correlation_id, plan, input, began, snapshot, sent, patient } = resumed;
+    pub fn resume(mut resumed: Resumed, now: Now) -> Option<Self> {
+        let sent = std::mem::take(&mut resumed.sent);
+        let mut run = Self::standing(resumed, now)?;
+        for step in 0..run.steps.len() {
+            run.reopen(now, step, &sent);
+        }
+        run.settle(now);
+        Some(run)
+    }
+
+    /// A run as it stood; `None` where the snapshot is not one of this plan.
+    pub(super) fn standing(resumed: Resumed, now: Now) -> Option<Self> {
+        let Resumed { id, correlation_id, plan, input, began, snapshot, sent: _, patient } = resumed;
         let Snapshot { steps, succeeded, stuck, stop } = snapshot;
         if steps.len() != plan.steps.as_slice().len() {
             return None;
         }
-        let mut run = Self {
+        Some(Self {
             id,
             correlation_id,
             input,
@@ -77,12 +88,7 @@ impl Run {
             over: false,
             directives: std::collections::VecDeque::new(),
             plan,
-        };
-        for step in 0..run.steps.len() {
-            run.reopen(now, step, &sent);
-        }
-        run.settle(now);
-        Some(run)
+        })
     }
 
     /// Takes up the call of a step that was open.

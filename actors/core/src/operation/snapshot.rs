@@ -66,6 +66,21 @@ impl Run {
     }
 }
 
+impl Snapshot {
+    /// The steps that have succeeded.
+    pub(super) fn that_succeeded(&self) -> Vec<usize> {
+        let steps = self.steps.iter().enumerate();
+        steps.filter(|(_, step)| step.status == StepStatus::Succeeded).map(|(place, _)| place).collect()
+    }
+}
+
+impl StepSnapshot {
+    /// Who serves it, where the provider that was asked last does.
+    pub(super) const fn primary_or_alternate(&self) -> ServedBy {
+        if self.provider == 0 { ServedBy::Primary } else { ServedBy::Alternate }
+    }
+}
+
 /// JSON as the text it is: the formats that snapshots are written in do not know it.
 fn as_text<S: Serializer>(json: &Option<Json>, serializer: S) -> Result<S::Ok, S::Error> {
     json.as_ref().map(Json::as_str).serialize(serializer)

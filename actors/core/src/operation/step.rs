@@ -37,6 +37,10 @@ pub(super) struct Step {
     pub(super) rounds: u8,
     /// The providers asked, and under what their results are kept; empty unless the step may be served stale.
     pub(super) keys: Vec<(usize, StaleKey)>,
+    /// Whether it is asked about in an inquiry.
+    pub(super) inquired: bool,
+    /// Whether the provider could not be asked: its breaker or its limits did not allow it.
+    pub(super) left_alone: bool,
 }
 
 /// What a step waits for.
@@ -76,6 +80,8 @@ impl Default for Step {
             began: None,
             ended: None,
             keys: Vec::new(),
+            inquired: false,
+            left_alone: false,
         }
     }
 }

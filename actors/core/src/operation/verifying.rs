@@ -37,13 +37,18 @@ pub(super) struct InDoubt {
 impl InDoubt {
     /// Since now, as far as is known.
     pub(super) const fn of(failure: Failure, now: Mono) -> Self {
-        Self { failure: Some(failure), since: now, absent: false, until: now }
+        Self::since(failure, now, now)
+    }
+
+    /// Since then.
+    pub(super) const fn since(failure: Failure, since: Mono, now: Mono) -> Self {
+        Self { failure: Some(failure), since, absent: false, until: now }
     }
 }
 
 impl Run {
     /// How the provider that a step was asked of last can be asked whether it has acted.
-    fn verify(&self, step: usize) -> Option<&Verify> {
+    pub(super) fn verify(&self, step: usize) -> Option<&Verify> {
         let provider = self.steps.get(step).map(|state| state.provider);
         provider.and_then(|number| self.plan.steps.get(step)?.provider(number)?.call.verify.as_deref())
     }
@@ -76,7 +81,7 @@ impl Run {
         }
     }
 
-    fn look(&mut self, now: Now, step: usize) {
+    pub(super) fn look(&mut self, now: Now, step: usize) {
         let input = match self.look_input(step) {
             Ok(input) => input,
             Err(failure) => return self.tells_nothing(now, step, &failure),
@@ -201,6 +206,8 @@ impl Run {
     fn tells_nothing(&mut self, now: Now, step: usize, why: &Failure) {
         let Some(state) = self.steps.get_mut(step) else { return };
         state.open = None;
+        state.left_alone =
+            matches!(why.class, ErrorClass::BreakerOpen | ErrorClass::Throttled | ErrorClass::Overloaded);
         match state.doubt.take().and_then(|doubt| doubt.failure) {
             Some(failure) => {
                 let message = format!("{}; then it could not be verified: {}", failure.message, why.message);
@@ -252,6 +259,7 @@ mod tests {
             result: program(".body.data"),
             always,
             settle: SETTLE,
+            reconcile_after: Vec::new(),
         };
         step.primary.call.verify = Some(Arc::new(verify));
         step

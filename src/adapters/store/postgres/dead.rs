@@ -1,37 +1,38 @@
 //! What is written and read of dead letters. Each may be done twice.
 
-use causeway_actors::store::{DeadFilter, DeadGroup, Death, Unavailable};
+use causeway_actors::store::{DeadFilter, DeadGroup, Death, DueInquiry, Unavailable};
 use causeway_core::name::RunId;
 use causeway_core::time::Wall;
 use deadpool_postgres::Client;
 
-use super::super::rows::{SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall};
+use super::super::rows::{
+    End, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall,
+};
 use super::database::{Database, Failed, Param, execute};
 use super::runs::{Conditions, each, limit_of, read_record, read_unfinished};
 
 /// Says that a person has to look at runs.
-pub(super) async fn bury(
-    client: &Client,
-    dead: impl Iterator<Item = (&str, &Death, i64)>,
-) -> Result<(), Failed> {
+pub(super) async fn bury(client: &Client, dead: impl Iterator<Item = (&End, &Death)>) -> Result<(), Failed> {
     let dead: Vec<_> = dead.collect();
     if dead.is_empty() {
         return Ok(());
     }
-    let run: Vec<&str> = dead.iter().map(|(run, ..)| *run).collect();
-    let integrations: Vec<&str> = dead.iter().map(|(_, death, _)| death.integration.as_str()).collect();
-    let operations: Vec<&str> = dead.iter().map(|(_, death, _)| death.operation.as_str()).collect();
-    let steps: Vec<Option<&str>> = dead.iter().map(|(_, death, _)| death.step.as_deref()).collect();
-    let classes: Vec<&str> = dead.iter().map(|(_, death, _)| death.class.as_str()).collect();
-    let codes: Vec<&str> = dead.iter().map(|(_, death, _)| death.code.as_str()).collect();
-    let times: Vec<i64> = dead.iter().map(|(.., at)| *at).collect();
-    let sql = "INSERT INTO dead_letters (run, integration, operation, step, class, code, died_at) SELECT * FROM \
-               UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[]) \
+    let run: Vec<&str> = dead.iter().map(|(end, _)| end.id.as_str()).collect();
+    let integrations: Vec<&str> = dead.iter().map(|(_, death)| death.integration.as_str()).collect();
+    let operations: Vec<&str> = dead.iter().map(|(_, death)| death.operation.as_str()).collect();
+    let steps: Vec<Option<&str>> = dead.iter().map(|(_, death)| death.step.as_deref()).collect();
+    let classes: Vec<&str> = dead.iter().map(|(_, death)| death.class.as_str()).collect();
+    let codes: Vec<&str> = dead.iter().map(|(_, death)| death.code.as_str()).collect();
+    let times: Vec<i64> = dead.iter().map(|(end, _)| end.at).collect();
+    let inquiries: Vec<Option<i64>> = dead.iter().map(|(end, _)| end.inquire_at).collect();
+    let sql = "INSERT INTO dead_letters (run, integration, operation, step, class, code, died_at, inquire_at) \
+               SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], \
+               $7::bigint[], $8::bigint[]) \
                ON CONFLICT (run) DO UPDATE SET integration = excluded.integration, step = excluded.step, \
-               class = excluded.class, code = excluded.code, died_at = excluded.died_at";
-    execute(client, sql, &[&run, &integrations, &operations, &steps, &classes, &codes, &times])
-        .await
-        .map(drop)
+               class = excluded.class, code = excluded.code, died_at = excluded.died_at, inquire_at = excluded.inquire_at";
+    let params: [Param<'_>; 8] =
+        [&run, &integrations, &operations, &steps, &classes, &codes, &times, &inquiries];
+    execute(client, sql, &params).await.map(drop)
 }
 
 /// Nobody has to look at it any more.
@@ -111,9 +112,36 @@ pub(super) async fn run(database: &Database, id: &RunId) -> Result<Option<Sealed
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_unfinished)?.pop())
 }
 
-/// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none.
+/// Those about which providers are to be asked by then.
+pub(super) async fn due_inquiries(
+    database: &Database,
+    by: Wall,
+    limit: usize,
+) -> Result<Vec<DueInquiry>, Unavailable> {
+    let sql = "SELECT d.run, d.died_at, r.is_async FROM dead_letters d JOIN runs r ON r.id = d.run \
+               WHERE d.inquire_at <= $1 ORDER BY d.inquire_at LIMIT $2";
+    let found = database.read(sql, &[&millis(by), &limit_of(limit)]).await?;
+    each(&found, |row| {
+        let run: String = row.try_get("run")?;
+        let (died_at, is_async) = (wall(row.try_get("died_at")?), row.try_get("is_async")?);
+        Ok(DueInquiry { run: RunId::new(run), died_at, is_async })
+    })
+}
+
+/// Has providers asked about one then, or not any more.
+pub(super) async fn inquire_at(
+    database: &Database,
+    run: &RunId,
+    at: Option<Wall>,
+) -> Result<(), Unavailable> {
+    let sql = "UPDATE dead_letters SET inquire_at = $2 WHERE run = $1";
+    database.count(sql, &[&run.as_str(), &at.map(millis)]).await.map(drop)
+}
+
+/// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none, or has changed.
 pub(super) async fn reopen(database: &Database, reopened: &SealedReopened) -> Result<bool, Unavailable> {
-    let sql = "WITH gone AS (DELETE FROM dead_letters WHERE run = $1 RETURNING run) \
+    let sql = "WITH gone AS (DELETE FROM dead_letters WHERE run = $1 AND EXISTS \
+               (SELECT 1 FROM runs WHERE id = $1 AND revision < $5) RETURNING run) \
                UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, \
                claim_until = NULL, queue = $2, rank = $3, lane = coalesce(client, '-'), not_before = $4, lease_until = NULL, \
                tries = 0, first_try = NULL, cancel = false, fence = fence + 1, revision = $5, state = $6, resolved = $7 \

@@ -261,8 +261,7 @@ impl Kind for Ends {
         let is_ours = |end: &End| ended.contains(&(end.id.clone(), i64::from(end.fence)));
         let ours = || calls.iter().filter(|end| is_ours(end));
         insert(client, ours().flat_map(|end| &end.children).collect()).await?;
-        dead::bury(client, ours().filter_map(|end| Some((end.id.as_str(), end.death.as_ref()?, end.at))))
-            .await?;
+        dead::bury(client, ours().filter_map(|end| Some((end, end.death.as_ref()?)))).await?;
         Ok(calls.iter().map(is_ours).collect())
     }
 }

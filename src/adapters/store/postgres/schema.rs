@@ -7,8 +7,11 @@ use super::super::sealing::{Keyring, Unsealable};
 use super::database::describe;
 
 /// The steps, in order; one that has been released is never changed.
-pub(super) const STEPS: [&str; 2] =
-    [include_str!("schema/1_store.sql"), include_str!("schema/2_attempts.sql")];
+pub(super) const STEPS: [&str; 3] = [
+    include_str!("schema/1_store.sql"),
+    include_str!("schema/2_attempts.sql"),
+    include_str!("schema/3_inquiries.sql"),
+];
 
 /// Whose the database is, as long as the connection stands: `CWAY`, twice.
 const LOCK: &str = "SELECT pg_try_advisory_lock(4851453741531)";

@@ -1,26 +1,30 @@
 //! What is written and read of dead letters. Each function is one call's part of a transaction, and may be run twice.
 
-use causeway_actors::store::{DeadFilter, DeadGroup, Death};
+use causeway_actors::store::{DeadFilter, DeadGroup, Death, DueInquiry};
 use causeway_core::name::RunId;
 use causeway_core::time::Wall;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
-use super::super::rows::{SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall};
+use super::super::rows::{
+    End, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall,
+};
 use super::runs::{read_unfinished, record_at};
 
 const LETTER: &str = "d.run, d.integration, d.operation, d.step, d.class, d.code, d.died_at";
 
 /// Says that a person has to look at a run.
-pub(super) fn bury(connection: &Connection, run: &str, death: &Death, at: i64) -> rusqlite::Result<()> {
+pub(super) fn bury(connection: &Connection, end: &End, death: &Death) -> rusqlite::Result<()> {
+    let End { id, at, inquire_at, .. } = end;
+    let Death { integration, operation, step, class, code } = death;
     connection
         .prepare_cached(
-            "INSERT INTO dead_letters (run, integration, operation, step, class, code, died_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (run) DO UPDATE SET \
+            "INSERT INTO dead_letters (run, integration, operation, step, class, code, died_at, inquire_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (run) DO UPDATE SET \
              integration = excluded.integration, step = excluded.step, class = excluded.class, code = excluded.code, \
-             died_at = excluded.died_at",
+             died_at = excluded.died_at, inquire_at = excluded.inquire_at",
         )?
-        .execute(params![run, death.integration, death.operation, death.step, death.class, death.code, at])
+        .execute(params![id, integration, operation, step, class, code, at, inquire_at])
         .map(drop)
 }
 
@@ -104,10 +108,38 @@ pub(super) fn run(connection: &Connection, id: &RunId) -> rusqlite::Result<Optio
     connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
 }
 
-/// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none.
+/// Those about which providers are to be asked by then.
+pub(super) fn due_inquiries(
+    connection: &Connection,
+    by: Wall,
+    limit: usize,
+) -> rusqlite::Result<Vec<DueInquiry>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT d.run, d.died_at, r.is_async FROM dead_letters d JOIN runs r ON r.id = d.run \
+         WHERE d.inquire_at <= ?1 ORDER BY d.inquire_at LIMIT ?2",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let run = RunId::new(row.get::<_, String>(0)?);
+        Ok(DueInquiry { run, died_at: wall(row.get(1)?), is_async: row.get(2)? })
+    };
+    statement.query_map(params![millis(by), i64::try_from(limit).unwrap_or(i64::MAX)], read)?.collect()
+}
+
+/// Has providers asked about one then, or not any more.
+pub(super) fn inquire_at(connection: &Connection, run: &RunId, at: Option<Wall>) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE dead_letters SET inquire_at = ?2 WHERE run = ?1")?
+        .execute(params![run.as_str(), at.map(millis)])
+        .map(drop)
+}
+
+/// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none, or has changed.
 pub(super) fn reopen(connection: &Connection, reopened: &SealedReopened) -> rusqlite::Result<bool> {
-    let gone =
-        connection.prepare_cached("DELETE FROM dead_letters WHERE run = ?1")?.execute([&reopened.id])?;
+    let gone = connection
+        .prepare_cached(
+            "DELETE FROM dead_letters WHERE run = ?1 AND EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND revision < ?2)",
+        )?
+        .execute(params![reopened.id, reopened.revision])?;
     // Asked once more, it has been taken up already.
     let again = "SELECT 1 FROM runs WHERE id = ?1 AND revision = ?2 AND finished_at IS NULL";
     if gone == 0 {

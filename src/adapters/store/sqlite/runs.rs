@@ -119,7 +119,7 @@ pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<boo
         .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state])?;
     insert_all(connection, &end.children)?;
     if let Some(death) = &end.death {
-        dead::bury(connection, &end.id, death, end.at)?;
+        dead::bury(connection, end, death)?;
     }
     Ok(true)
 }
