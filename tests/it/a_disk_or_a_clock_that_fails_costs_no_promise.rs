@@ -10,46 +10,8 @@ use causeway::sandbox::Behaviour;
 use serde_json::json;
 
 use crate::support::process::causeway;
-use crate::support::{Answer, Ask, Client, Config, Process, Provider, charge, until};
-
-/// Files that a package brings, wherever it puts them here.
-fn installed(name: &str) -> PathBuf {
-    let places = [
-        "/usr/lib/fiu",
-        "/usr/lib/x86_64-linux-gnu/fiu",
-        "/usr/lib/aarch64-linux-gnu/fiu",
-        "/usr/lib/x86_64-linux-gnu/faketime",
-        "/usr/lib/aarch64-linux-gnu/faketime",
-    ];
-    let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/peers faults"))
-}
-
-fn keyed(key: &str) -> Ask {
-    Ask::run("payments.charge", &charge()).header("idempotency-key", key)
-}
-
-/// What may act is refused, what only reads is served, and nothing is sent.
-async fn promises_nothing(api: Client, provider: &Provider) {
-    let effects = provider.effects().len();
-    for _ in 0..3 {
-        api.send(keyed("refused")).await.problem(503, "store_unavailable");
-    }
-    api.run("payments.ping", &json!({})).await.ok();
-    assert_eq!(provider.effects().len(), effects, "nothing was sent");
-}
-
-/// It does again what it is asked, and remembers what it had promised.
-async fn works_again(api: Client, first: &Answer) {
-    let second = until("the store works again", async || {
-        let answer = api.send(keyed("refused")).await;
-        (answer.status == 200).then_some(answer)
-    })
-    .await;
-    assert_eq!(second.header("idempotency-replayed"), None);
-    let replay = api.send(keyed("first")).await;
-    assert_eq!((replay.header("idempotency-replayed"), &replay.body), (Some("true"), &first.body));
-}
+use crate::support::promises::{fails, installed, keyed, may_fail, promises_nothing, works_again, works_for};
+use crate::support::{Ask, Config, Process, Provider, charge, until};
 
 #[tokio::test]
 async fn an_fsync_that_fails() {
@@ -57,28 +19,18 @@ async fn an_fsync_that_fails() {
     Config::payments(&provider.url(), "").write(dir.path());
     let fifo = dir.path().join("fiu");
     let mut command = causeway(&["serve", "--config", dir.path().to_str().expect("a path")]);
-    let libraries =
-        ["fiu_run_preload.so", "fiu_posix_preload.so"].map(|name| installed(name).display().to_string());
-    command.env("LD_PRELOAD", libraries.join(" ")).env("FIU_CTRL_FIFO", &fifo);
+    may_fail(&mut command, &fifo);
     let mut server = Process::start(&mut command);
     let (api, _) = server.serves().await;
     let first = api.send(keyed("first")).await;
     first.ok();
-    let say = |words: &str| {
-        let told = Command::new("fiu-ctrl")
-            .arg("-f")
-            .arg(&fifo)
-            .args(["-c", words, &server.id().to_string()])
-            .status();
-        assert!(told.expect("fiu-ctrl: run scripts/peers faults").success());
-    };
     for point in ["fsync", "fdatasync"] {
         // EIO.
-        say(&format!("enable name=posix/io/sync/{point},failnum=1,failinfo=5"));
+        fails(&server, &fifo, &format!("enable name=posix/io/sync/{point},failnum=1,failinfo=5"));
     }
     promises_nothing(api, &provider).await;
     for point in ["fsync", "fdatasync"] {
-        say(&format!("disable name=posix/io/sync/{point}"));
+        fails(&server, &fifo, &format!("disable name=posix/io/sync/{point}"));
     }
     works_again(api, &first).await;
     assert_eq!(provider.effects().len(), 2);
@@ -89,11 +41,6 @@ async fn an_fsync_that_fails() {
     let (api, _) = server.serves().await;
     works_for(api, "first", &first).await;
     assert_eq!(provider.effects().len(), 2);
-}
-
-async fn works_for(api: Client, key: &str, known: &Answer) {
-    let replay = api.send(keyed(key)).await;
-    assert_eq!((replay.header("idempotency-replayed"), &replay.body), (Some("true"), &known.body));
 }
 
 #[tokio::test]

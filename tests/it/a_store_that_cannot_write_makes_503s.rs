@@ -5,7 +5,9 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::support::postgres::{self, Postgres};
 use crate::support::process::causeway;
+use crate::support::promises::{fails, keyed, may_fail, promises_nothing, works_again};
 use crate::support::{Ask, Config, Process, Provider, charge, until};
 
 /// Sets how large a file of the process may become: as `ulimit -f` does, from outside.
@@ -22,7 +24,6 @@ async fn a_file_that_may_not_grow() {
     let path = dir.path().to_str().expect("a path");
     let mut server = Process::start(&mut causeway(&["serve", "--config", path]));
     let (api, admin) = server.serves().await;
-    let keyed = |key: &str| Ask::run("payments.charge", &charge()).header("idempotency-key", key);
     let first = api.send(keyed("first")).await;
     first.ok();
 
@@ -103,4 +104,96 @@ async fn what_was_accepted_before_waits_until_it_can() {
     .await;
     assert_eq!((&run["status"], &run["steps"][0]["attempts"]), (&json!("succeeded"), &json!(1)), "{run}");
     assert_eq!(provider.effects().len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_else_has_locked() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    Config::payments(&provider.url(), "").write(dir.path());
+    let mut server =
+        Process::start(&mut causeway(&["serve", "--config", dir.path().to_str().expect("a path")]));
+    let (api, _) = server.serves().await;
+    let first = api.send(keyed("first")).await;
+    first.ok();
+    let other = rusqlite::Connection::open(dir.path().join("data/causeway.db")).expect("a database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    promises_nothing(api, &provider).await;
+    other.execute_batch("ROLLBACK").expect("it is let go");
+    works_again(api, &first).await;
+    assert_eq!(provider.effects().len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_system_that_has_become_read_only() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    Config::payments(&provider.url(), "").write(dir.path());
+    let orders = dir.path().join("fiu");
+    let mut command = causeway(&["serve", "--config", dir.path().to_str().expect("a path")]);
+    may_fail(&mut command, &orders);
+    let mut server = Process::start(&mut command);
+    let (api, _) = server.serves().await;
+    let first = api.send(keyed("first")).await;
+    first.ok();
+    // EROFS.
+    fails(&server, &orders, "enable name=posix/io/rw/pwrite,failnum=1,failinfo=30");
+    promises_nothing(api, &provider).await;
+    fails(&server, &orders, "disable name=posix/io/rw/pwrite");
+    works_again(api, &first).await;
+    assert_eq!(provider.effects().len(), 2);
+}
+
+/// A server on a database server of its own, which has answered one charge.
+async fn on_postgres(
+    provider: &Provider,
+    dir: &std::path::Path,
+) -> (Postgres, Process, crate::support::Client, crate::support::Answer) {
+    let database = Postgres::start().await;
+    let config = Config::payments(&provider.url(), "");
+    postgres::kept_in(config, &database.url(), dir).write(dir);
+    let mut server = Process::start(&mut causeway(&["serve", "--config", dir.to_str().expect("a path")]));
+    let (api, _) = server.serves().await;
+    let first = api.send(keyed("first")).await;
+    first.ok();
+    (database, server, api, first)
+}
+
+#[tokio::test]
+async fn a_database_that_has_become_read_only() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    let (database, _server, api, first) = on_postgres(&provider, dir.path()).await;
+    for (word, works) in [("on", false), ("off", true)] {
+        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {word}");
+        postgres::execute(&database.url(), &sql).await;
+        postgres::execute(&database.url(), "SELECT pg_reload_conf()").await;
+        if works {
+            works_again(api, &first).await;
+        } else {
+            // Its sessions learn of it in their own time; what is acknowledged until then is there.
+            let mut asked = 0;
+            until("it is read-only", async || {
+                asked += 1;
+                (api.send(keyed(&format!("until-{asked}"))).await.status == 503).then_some(())
+            })
+            .await;
+            promises_nothing(api, &provider).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_somebody_else_has_locked() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    let (database, _server, api, first) = on_postgres(&provider, dir.path()).await;
+    let (mut other, connection) =
+        tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.expect("the database is there");
+    let connection = tokio::spawn(connection);
+    let lock = other.transaction().await.expect("a transaction");
+    // Who reads may.
+    lock.batch_execute("LOCK TABLE causeway.runs IN SHARE MODE").await.expect("the lock");
+    promises_nothing(api, &provider).await;
+    lock.rollback().await.expect("it is let go");
+    works_again(api, &first).await;
+    assert_eq!(provider.effects().len(), 2);
+    drop(other);
+    connection.await.expect("it has ended").expect("in order");
 }

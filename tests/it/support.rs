@@ -8,7 +8,7 @@
 //!   certificates for others;
 //! - [`stripe`]: a server that speaks Stripe's API, and the configuration that is delivered;
 //! - [`fault`]: faults of our own; [`dice`]: chance that can be had again;
-//! - [`postgres`]: a real database server;
+//! - [`postgres`]: a real database server; [`promises`]: what holds while a store fails;
 //! - [`prometheus`]: a real Prometheus that scrapes a server; [`dashboards`]: what it is asked;
 //! - [`logs`]: what this process has logged;
 //! - [`wait`]: waiting for a condition, never for a while.
@@ -25,6 +25,7 @@ pub(crate) mod logs;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod prometheus;
+pub(crate) mod promises;
 pub(crate) mod provider;
 pub(crate) mod recorder;
 pub(crate) mod secure;
