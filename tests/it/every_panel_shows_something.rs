@@ -15,8 +15,11 @@ use crate::support::wait::Watch;
 use crate::support::{Ask, Client, Config, Process, Prometheus, Provider, charge, process};
 
 /// What can only show zeros here, by the place's end, each with the reason.
-const ZERO: [(&str, &str); 1] =
-    [("Integrations set aside, A", "an actor panics by a fault of ours, if at all")];
+const ZERO: [(&str, &str); 3] = [
+    ("Integrations set aside, A", "an actor panics by a fault of ours, if at all"),
+    ("Failures, A", "the store works"),
+    ("Failures, B", "the store works"),
+];
 
 /// How long traffic goes on, round after round, until every query has shown something.
 const LONG_ENOUGH: Duration = Duration::from_secs(90);
@@ -42,13 +45,33 @@ scope = "endpoints"
 endpoints = ["balance"]
 "#;
 
+/// Can be asked whether it has acted, and is asked later.
+const BOOK: &str = r#"
+[endpoints.find]
+method = "GET"
+path = "/v1/charges"
+request = '{ query: { reference: .reference } }'
+
+[endpoints.book]
+method = "POST"
+path = "/v1/charges"
+request = '{ body: { amount: .amount, currency: .currency, source: .source, reference: $run.id } }'
+
+[endpoints.book.idempotency.verify]
+endpoint = "find"
+input = '{ reference: $run.id }'
+found = '.body.data | length > 0'
+reconcile_after = ["6s"]
+"#;
+
+const BOOKS: &str = "[[steps]]\nname = \"book\"\ncall = \"other.book\"\n";
 const PAY: &str = "[[steps]]\nname = \"pay\"\ncall = \"bank.charge\"\nalternates = [\"other.charge\"]\n";
 const RATE: &str = "[[steps]]\nname = \"rate\"\ncall = \"bank.ping\"\nfallback = { value = { rate = 1 } }\n";
 
 /// A server in a process of its own, whose metrics are nobody else's, in front of two providers.
 struct World {
     bank: Provider,
-    _other: Provider,
+    other: Provider,
     api: Client,
     admin: Client,
     prometheus: Prometheus,
@@ -62,13 +85,14 @@ impl World {
         let dir = tempfile::tempdir().expect("a directory");
         let config =
             Config::new().integration("bank", &bank.url(), BANK).integration("other", &other.url(), "");
+        let config = config.append("integrations/other.toml", BOOK).operation("other.book", BOOKS);
         config.operation("pay", PAY).operation("rate", RATE).write(dir.path());
         let serve = ["serve", "--config", &dir.path().display().to_string()];
         let mut process = Process::start(&mut process::causeway(&serve));
         let (api, admin) = process.serves().await;
         let prometheus = Prometheus::start(admin.address(), &past(admin)).await;
         prometheus.sees("causeway_build_info").await;
-        Self { bank, _other: other, api, admin, prometheus, _process: process, _dir: dir }
+        Self { bank, other, api, admin, prometheus, _process: process, _dir: dir }
     }
 
     async fn run(&self, operation: &str, input: &Value) -> u16 {
@@ -91,6 +115,7 @@ impl World {
         self.good_times().await;
         self.too_many_requests().await;
         self.outage().await;
+        self.queue().await;
         self.mode("disabled").await;
         self.sees_breaker("disabled").await;
         self.mode("auto").await;
@@ -132,6 +157,33 @@ impl World {
         assert_eq!(self.run("pay", &charge()).await, 200, "another provider stands in");
         assert_eq!(self.run("rate", &json!({})).await, 200, "a value stands in");
         self.sees_breaker("open").await;
+    }
+
+    /// Runs wait for an integration that is paused, some for their time, and one is in doubt, until it is found.
+    async fn queue(&self) {
+        let turn = async |word: &str| {
+            let order = Ask::post(format!("/admin/v1/integrations/other/{word}"), &json!({}));
+            self.admin.send(order).await.ok();
+        };
+        turn("pause").await;
+        let later = |key: &str| {
+            let ask = Ask::run("other.charge", &charge()).header("prefer", "respond-async");
+            ask.header("idempotency-key", key)
+        };
+        let [one, other] = [0, 1].map(|_| uuid::Uuid::new_v4().to_string());
+        for key in [&one, &one, &other] {
+            let answer = self.api.send(later(key)).await;
+            assert!([200, 202].contains(&answer.status), "{answer:?}");
+        }
+        self.other.next([Action::DropAfter {}.into(), Behaviour::status(403)]);
+        assert_eq!(self.run("other.book", &charge()).await, 504, "it is in doubt");
+        self.prometheus.sees("causeway_queue_depth{integration=\"other\",state=\"pending\"} > 0").await;
+        self.prometheus.sees("causeway_queue_oldest_seconds{integration=\"other\"} > 0").await;
+        self.other.always(Action::Delay { ms: 4_000, jitter_ms: 0 });
+        turn("resume").await;
+        self.prometheus.sees("causeway_queue_depth{integration=\"other\",state=\"leased\"} > 0").await;
+        self.other.always(Behaviour::normal());
+        self.prometheus.sees("causeway_dead_letters{integration=\"other\"} > 0").await;
     }
 
     /// The breaker closes once a call was good that took so long that everybody has seen it on the wire.

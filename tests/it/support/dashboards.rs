@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-pub(crate) const FILES: [&str; 2] = ["integration.json", "mesh-overview.json"];
+pub(crate) const FILES: [&str; 3] = ["integration.json", "mesh-overview.json", "queues.json"];
 
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
