@@ -335,6 +335,9 @@ pub struct RunRecord {
     pub finished_at: Option<Wall>,
     /// Its answer, if it is over.
     pub answer: Option<StoredAnswer>,
+    /// Whether it was under way when a server's life ended, and another life goes on with it; known from the store's
+    /// opening on.
+    pub recovered: bool,
 }
 
 /// Which runs are asked for; every condition must hold.
@@ -350,6 +353,8 @@ pub struct RunFilter {
     pub correlation_id: Option<CorrelationId>,
     /// Begun then or later.
     pub since: Option<Wall>,
+    /// Only those that another life went on with than began them.
+    pub recovered: bool,
     /// Older than this one: where a list goes on.
     pub before: Option<RunId>,
 }

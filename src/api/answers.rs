@@ -95,6 +95,7 @@ pub(super) fn shown(record: &RunRecord) -> Value {
     });
     if let Some(object) = shown.as_object_mut() {
         object.insert("durable".to_owned(), Value::Bool(true));
+        object.insert("recovered".to_owned(), Value::Bool(record.recovered));
     }
     shown
 }

@@ -36,6 +36,9 @@ struct Found<'a> {
     outcome: &'a Outcome,
     /// A restart of the server remembers it.
     durable: bool,
+    /// Another life of the server went on with it than began it; not told of what only the board knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovered: Option<bool>,
 }
 
 pub(super) async fn show(
@@ -105,6 +108,7 @@ struct Listed {
     status: Option<String>,
     correlation_id: Option<String>,
     since: Option<String>,
+    recovered: Option<bool>,
     limit: Option<usize>,
     cursor: Option<String>,
 }
@@ -123,9 +127,12 @@ pub(super) async fn list(request: HttpRequest, state: Data<State>) -> Result<Htt
     let last = found.last().filter(|_| more).map(|record| record.id.to_string());
     let board = state.mesh().board();
     let shown = |record: &RunRecord| match board.run(record.id.as_str(), Asker::Anybody) {
-        Some(outcome) if record.answer.is_none() => {
-            serde_json::to_value(Found { outcome: &outcome, durable: true }).unwrap_or_default()
-        }
+        Some(outcome) if record.answer.is_none() => serde_json::to_value(Found {
+            outcome: &outcome,
+            durable: true,
+            recovered: Some(record.recovered),
+        })
+        .unwrap_or_default(),
         Some(_) | None => answers::shown(record),
     };
     let items: Vec<Value> = found.iter().map(shown).collect();
@@ -152,6 +159,7 @@ fn filter(request: &HttpRequest, client: Option<&ClientName>) -> Result<(RunFilt
         status: asked.status.map(status).transpose()?,
         correlation_id: asked.correlation_id.map(correlation_id).transpose()?,
         since: asked.since.as_deref().map(page::since).transpose()?,
+        recovered: asked.recovered.unwrap_or(false),
         before: asked.cursor.map(|cursor| page::key(&cursor)).transpose()?.map(RunId::new),
     };
     Ok((filter, limit))
@@ -213,7 +221,7 @@ fn unknown(id: &str) -> Problem {
 fn told(outcome: &Outcome) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     response.insert_header((context::CORRELATION_ID, outcome.correlation_id.as_str()));
-    response.json(Found { outcome, durable: true })
+    response.json(Found { outcome, durable: true, recovered: None })
 }
 
 /// The run goes on: where to look for its outcome.
@@ -221,7 +229,7 @@ pub(super) fn goes_on(outcome: &Outcome) -> HttpResponse {
     let mut response = HttpResponse::Accepted();
     response.insert_header((context::CORRELATION_ID, outcome.correlation_id.as_str()));
     response.insert_header((LOCATION, format!("/v1/runs/{}", outcome.id)));
-    response.json(Found { outcome, durable: true })
+    response.json(Found { outcome, durable: true, recovered: None })
 }
 
 /// The same of a run that is known by its key: it was told before.

@@ -12,6 +12,7 @@ const PATH: &str = "/admin/v1/runs";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   causeway runs list
+  causeway runs list --recovered
   causeway runs list --status unknown --operation payments.charge
   causeway runs show run_01a20d64904f7054aa9a9cad10192e9d
   causeway runs list --json | jq -r '.items[].id'
@@ -46,6 +47,9 @@ enum Action {
         /// Begun then or later (2026-11-24T09:30:00Z).
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
+        /// Only those that a server went on with after it had been killed or restarted.
+        #[arg(long)]
+        recovered: bool,
         /// At most so many.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
         limit: u32,
@@ -73,6 +77,16 @@ struct Run {
     error: Option<Value>,
     #[serde(default)]
     steps: Vec<Step>,
+    /// A server went on with it after it had been killed or restarted.
+    #[serde(default)]
+    recovered: bool,
+}
+
+impl Run {
+    fn standing(&self) -> Words {
+        let words = if self.recovered { format!("{}, recovered", self.status) } else { self.status.clone() };
+        Words::toned(&words, tone(&self.status))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let server = args.admin.server();
     let screen = Screen::of_output(args.color);
     let ask = match &args.action {
-        Action::List { operation, status, correlation_id, since, limit } => {
+        Action::List { operation, status, correlation_id, since, recovered, limit } => {
             let conditions = [
                 ("operation", operation),
                 ("status", status),
@@ -108,6 +122,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
                 if let Some(value) = value {
                     path.push_str(&format!("&{name}={}", segment(value)));
                 }
+            }
+            if *recovered {
+                path.push_str("&recovered=true");
             }
             Ask::get("listing the runs", path)
         }
@@ -157,7 +174,7 @@ fn table(runs: &[Run], screen: Screen) -> String {
         vec![
             Words::new(&run.id),
             Words::new(&run.operation),
-            Words::toned(&run.status, tone(&run.status)),
+            run.standing(),
             Words::new(&moment(&run.created_at)),
             Words::new(&took(run)),
             Words::new(code(run.error.as_ref())),
@@ -171,7 +188,7 @@ fn whole(run: &Run, screen: Screen) -> String {
     let mut facts = vec![
         fact("run", &run.id),
         fact("operation", &run.operation),
-        vec![Words::new("status"), Words::toned(&run.status, tone(&run.status))],
+        vec![Words::new("status"), run.standing()],
         fact("begun", &moment(&run.created_at)),
     ];
     if let Some(end) = &run.finished_at {

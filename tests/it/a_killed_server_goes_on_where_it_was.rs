@@ -3,7 +3,7 @@
 use causeway::sandbox::{Action, Behaviour};
 use serde_json::{Value, json};
 
-use crate::support::process::causeway;
+use crate::support::process::{causeway, run};
 use crate::support::{Ask, Client, Config, Process, Provider, charge, until};
 
 async fn serve(config: &str) -> (Process, Client) {
@@ -45,15 +45,24 @@ async fn with_a_key_the_provider_is_asked_again_and_charges_once() {
     server.kill();
     assert!(caller.await.expect("the caller's task").is_err(), "nobody was answered");
 
-    let (_server, api) = serve(&path).await;
+    let mut server = Process::start(&mut causeway(&["serve", "--config", &path]));
+    let (api, admin) = server.serves().await;
     let runs = over(&api).await;
     assert_eq!(runs.len(), 1);
     assert_eq!((&runs[0]["status"], &runs[0]["durable"]), (&json!("succeeded"), &json!(true)));
+    let another = api.send(keyed("payments.charge", "order-2")).await.ok();
+    let recovered = api.get("/v1/runs?recovered=true").await.ok();
+    assert_eq!(recovered["items"], json!([runs[0].clone()]), "and not {}", another["id"]);
+    let url = format!("http://{}", admin.address());
+    let listed = run(&["runs", "list", "--recovered", "--admin-url", &url]).await;
+    let id = runs[0]["id"].as_str().expect("an id");
+    assert!(listed.out.contains(id) && listed.out.contains("succeeded, recovered"), "{listed:?}");
+    assert!(!listed.out.contains(another["id"].as_str().expect("an id")), "{listed:?}");
     let answer = api.send(keyed("payments.charge", "order-1")).await;
     assert_eq!(answer.header("idempotency-replayed"), Some("true"));
     assert_eq!(answer.ok()["id"], runs[0]["id"]);
     let arrivals = provider.arrivals();
-    assert_eq!((arrivals.len(), provider.effects().len()), (2, 1));
+    assert_eq!((arrivals.len(), provider.effects().len()), (3, 2));
     assert_eq!(arrivals[0].key, arrivals[1].key);
 }
 

@@ -577,10 +577,18 @@ async fn everything_is_there_in_another_life(kept: Kept) {
     assert!(is_new(&*store, run("run_1")).await);
     assert!(is_new(&*store, queued("run_2", "a", Priority::Normal)).await);
     assert_eq!(store.lease(name("stripe"), in_a_minute(), 5).await.unwrap().len(), 1);
+    let waits = NewRun {
+        queue: Some(Queue { integration: name("crm"), not_before: Wall::default() }),
+        ..queued("run_3", "a", Priority::Normal)
+    };
+    assert!(is_new(&*store, waits).await);
     drop(store);
     let store = kept.open().await;
     assert_eq!(store.configuration(id).await.unwrap(), Some(Bytes::from_static(b"files")));
     assert_eq!(store.unfinished_runs().await.unwrap(), [RunId::new("run_1")]);
+    let recovered = store.runs(RunFilter { recovered: true, ..RunFilter::default() }, 9).await.unwrap();
+    let recovered: Vec<_> = recovered.iter().map(|run| (run.id.as_str(), run.recovered)).collect();
+    assert_eq!(recovered, [("run_2", true), ("run_1", true)], "what was under way, and not what waited");
     let again = store.lease(name("stripe"), in_a_minute(), 5).await.unwrap();
     assert_eq!((again.len(), again[0].ticket.fence), (1, 2), "whoever held it has ended");
     store.check().await.expect("it can be written to");

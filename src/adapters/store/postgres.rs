@@ -292,6 +292,7 @@ async fn prepare(
     let database =
         Database::new(config.clone(), tls.clone(), epoch, watch).map_err(|error| error.to_string())?;
     // Whoever held a lease on it has ended, or writes nothing more.
+    runs::mark_recovered(&database).await.map_err(|error| error.to_string())?;
     queue::release(&database, Wall::from_unix_millis(u64::MAX)).await.map_err(|error| error.to_string())?;
     Ok((client, database))
 }

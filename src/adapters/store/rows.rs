@@ -186,7 +186,7 @@ impl End {
 }
 
 /// The columns that show a run.
-pub(super) const RECORD: [&str; 10] = [
+pub(super) const RECORD: [&str; 11] = [
     "id",
     "client",
     "operation",
@@ -197,6 +197,7 @@ pub(super) const RECORD: [&str; 10] = [
     "finished_at",
     "answer_status",
     "answer",
+    "recovered",
 ];
 
 /// The columns that show a run, of the table that goes by this name.
@@ -215,6 +216,7 @@ pub(super) struct SealedRecord {
     pub(super) created_at: i64,
     pub(super) finished_at: Option<i64>,
     pub(super) answer: Option<(u16, Vec<u8>)>,
+    pub(super) recovered: bool,
 }
 
 impl SealedRecord {
@@ -230,6 +232,7 @@ impl SealedRecord {
             finished_at: self.finished_at.map(wall),
             id: RunId::new(self.id),
             answer,
+            recovered: self.recovered,
         })
     }
 }

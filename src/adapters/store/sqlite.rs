@@ -69,6 +69,7 @@ impl SqliteStore {
         schema::bring_up_to_date(&mut connection).map_err(|error| wrong(&error))?;
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
         // Whoever held a lease on it has ended: the file belongs to one server at a time.
+        runs::mark_recovered(&connection).map_err(|error| wrong(&error))?;
         queue::release(&connection, Wall::from_unix_millis(u64::MAX)).map_err(|error| wrong(&error))?;
         let writer =
             Writer::start(path.to_owned(), connection, Watch::new(path.display().to_string(), clock))

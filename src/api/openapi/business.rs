@@ -139,6 +139,11 @@ pub(super) fn runs(id: &str, summary: &str) -> Value {
         ),
         query("correlation_id", "With this correlation id.", json!({ "type": "string" })),
         query("since", "Begun then or later (RFC 3339).", json!({ "type": "string", "format": "date-time" })),
+        query(
+            "recovered",
+            "`true`: only those that another life of the server went on with than began them.",
+            json!({ "type": "boolean" }),
+        ),
     ];
     parameters.extend(conditions);
     let codes: Vec<Code> = ANY.into_iter().chain([Code::StoreUnavailable]).collect();

@@ -304,6 +304,7 @@ pub(super) fn read_record(found: &Found) -> Result<SealedRecord, Failed> {
         created_at: found.try_get("created_at")?,
         finished_at: found.try_get("finished_at")?,
         answer: answer(found)?,
+        recovered: found.try_get("recovered")?,
     })
 }
 
@@ -352,6 +353,13 @@ impl Conditions {
     }
 }
 
+/// Marks those that a former life had under way.
+pub(super) async fn mark_recovered(database: &Database) -> Result<usize, Unavailable> {
+    let sql = "UPDATE runs SET recovered = true \
+               WHERE (finished_at IS NULL AND queue IS NULL) OR lease_until IS NOT NULL";
+    database.count(sql, &[]).await
+}
+
 /// Runs, newest first.
 pub(super) async fn list(
     database: &Database,
@@ -373,6 +381,9 @@ pub(super) async fn list(
     }
     if let Some(since) = filter.since {
         such.must("created_at >=", millis(since));
+    }
+    if filter.recovered {
+        such.must("recovered =", true);
     }
     if let Some(before) = &filter.before {
         such.must("id <", before.to_string());

@@ -165,6 +165,7 @@ pub(super) fn record_at(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<
         created_at: row.get(at + 6)?,
         finished_at: row.get(at + 7)?,
         answer: status.zip(body),
+        recovered: row.get(at + 10)?,
     })
 }
 
@@ -206,12 +207,22 @@ pub(super) fn list(
     if let Some(before) = &filter.before {
         must("id < ?", Value::Text(before.to_string()));
     }
+    if filter.recovered {
+        conditions.push("recovered = 1");
+    }
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let such =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     let mut statement = connection
         .prepare_cached(&format!("SELECT {} FROM runs{such} ORDER BY id DESC LIMIT ?", RECORD.join(", ")))?;
     statement.query_map(params_from_iter(values), |row| record_at(row, 0))?.collect()
+}
+
+/// Marks those that a former life had under way.
+pub(super) fn mark_recovered(connection: &Connection) -> rusqlite::Result<usize> {
+    let waited_for = "UPDATE runs SET recovered = 1 WHERE finished_at IS NULL AND queue IS NULL";
+    let leased = "UPDATE runs SET recovered = 1 WHERE lease_until IS NOT NULL";
+    Ok(connection.execute(waited_for, [])? + connection.execute(leased, [])?)
 }
 
 /// The runs that have not ended, oldest first.
