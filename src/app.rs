@@ -137,7 +137,7 @@ impl App {
         let sample = exporting.as_ref().map(|_| server.traces.sample);
         let shown = Shown::new(&self.settings, &self.log.sanitiser);
         let queues = Arc::<Queues>::default();
-        let waiting = Arc::clone(&queues);
+        let (waiting, paused) = (Arc::clone(&queues), Arc::clone(&queues));
         let (attempts, waiting_attempts) = AttemptLog::new();
         let mesh = Mesh::start(MeshSpec {
             integrations: self.plans.integrations,
@@ -149,6 +149,7 @@ impl App {
                 store: Arc::clone(&store),
                 render: api::answers::of,
                 queued: Arc::new(move |integration| waiting.queued(integration)),
+                is_paused: Arc::new(move |integration| paused.is_paused(integration)),
             }),
             clock,
             io_threads: if listen.io_threads == 0 { cores } else { listen.io_threads as usize },

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle};
 use causeway_core::failure::{ErrorClass, Failure};
+use causeway_core::idempotency::Role;
 use causeway_core::integration::{CallEnd, CallId};
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, OperationName, RunId};
@@ -167,9 +168,21 @@ impl Router {
 
     fn execute(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) {
         let step = order.step;
-        if let Err(failure) = self.send(ctx, flight, order) {
+        let sent =
+            if self.is_kept_waiting(flight, &order) { Err(paused()) } else { self.send(ctx, flight, order) };
+        if let Err(failure) = sent {
             self.not_sent(flight, step, failure);
         }
+    }
+
+    /// Whether the integration of a queued run's next call is paused: the run waits there, wherever it was leased.
+    fn is_kept_waiting(&self, flight: &Flight, order: &Order) -> bool {
+        let Some(keeper) = self.shared.keeper.as_ref().filter(|_| flight.lease.is_some()) else {
+            return false;
+        };
+        order.role != Role::Verify
+            && flight.run.may_put_off(order.step)
+            && flight.run.target(order.step).is_some_and(|call| (keeper.is_paused)(&call.integration))
     }
 
     fn send(&mut self, ctx: &Context<Self>, flight: &mut Flight, order: Order) -> Result<(), Failure> {
@@ -475,6 +488,12 @@ impl Router {
         };
         Kept::begins(claim, keeping.stays)
     }
+}
+
+fn paused() -> Failure {
+    let failure =
+        Failure::new(ErrorClass::Overloaded, "paused", "the integration is paused: the run waits there");
+    failure.retry_after(Some(std::time::Duration::ZERO))
 }
 
 fn no_such_step() -> Failure {

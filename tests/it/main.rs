@@ -40,6 +40,7 @@ mod a_non_loopback_listener_is_refused_without_keys;
 mod a_not_sent_on_a_reused_connection_is_redialled_once;
 mod a_panicking_integration_restarts_alone;
 mod a_partial_outcome_is_told_truthfully;
+mod a_paused_integration_is_sent_nothing_that_is_queued;
 mod a_private_ca_and_pins_are_checked;
 mod a_probe_closes_a_breaker_without_traffic;
 mod a_provider_names_its_time_in_other_headers;

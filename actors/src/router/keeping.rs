@@ -46,6 +46,8 @@ pub struct Keeper {
     pub render: fn(&Outcome, bool) -> StoredAnswer,
     /// Told of a run that waits at an integration now.
     pub queued: Arc<dyn Fn(&IntegrationName) + Send + Sync>,
+    /// Whether an integration takes no queued work until somebody says so.
+    pub is_paused: Arc<dyn Fn(&IntegrationName) -> bool + Send + Sync>,
 }
 
 /// What a run has written down, and has still to write.

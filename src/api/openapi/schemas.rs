@@ -79,9 +79,10 @@ pub(super) fn outcome() -> Value {
         "error": maybe(&reference("Failure")),
         "created_at": time(),
         "finished_at": maybe(&time()),
-        "durable": { "type": "boolean", "description": "Whether a restart of the server would remember it." }
+        "durable": { "type": "boolean", "description": "Whether a restart of the server would remember it." },
+        "recovered": { "type": "boolean", "description": "Whether another life of the server went on with it than began it." }
     });
-    object(properties, &["durable"])
+    object(properties, &["durable", "recovered"])
 }
 
 /// What is told of a step.
