@@ -30,6 +30,16 @@ def body() -> str:
     return SCRIPT.read_text().split("wrk.body = '", 1)[1].split("'", 1)[0]
 
 
+def job_body(size: int) -> str:
+    """The same body, so many bytes long."""
+    return body().replace("a benchmark call", "a benchmark call".ljust(size - len(body()) + len("a benchmark call"), "."))
+
+
+def post_jobs(url: str, seconds: int, core: int, callers: int, size: int) -> Seen:
+    """So many connections, each posting a job of `size` bytes as soon as its last one was accepted."""
+    return Load(url, seconds, core, callers=callers, env={"JOB_BYTES": str(size)}).seen()
+
+
 def saturate(url: str, seconds: int, core: int, operations: list[str] = ()) -> Seen:
     """64 connections, each sending again as soon as it is answered; with `operations`, these paths in turn."""
     return Load(url, seconds, core, operations=operations).seen()
@@ -44,10 +54,11 @@ def pace(url: str, seconds: int, core: int, rate: int, operations: list[str] = (
 class Load:
     """One run of `wrk`, which goes on while others are started beside it."""
 
-    def __init__(self, url: str, seconds: int, core: int, rate: int | None = None, operations: list[str] = ()):
-        argv = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s", "-s",
+    def __init__(self, url: str, seconds: int, core: int, rate: int | None = None, operations: list[str] = (),
+                 callers: int = CONNECTIONS, env: dict[str, str] | None = None):
+        argv = ["taskset", "-c", str(core), "wrk", "-t1", f"-c{callers}", f"-d{seconds}s", "--timeout", "30s", "-s",
                 str(SCRIPT), url]
-        env = {**os.environ, "OPERATIONS": " ".join(operations), **({"RATE": str(rate)} if rate else {})}
+        env = {**os.environ, "OPERATIONS": " ".join(operations), **({"RATE": str(rate)} if rate else {}), **(env or {})}
         self._url, self._limit = url, seconds + 60
         self._popen = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, text=True)

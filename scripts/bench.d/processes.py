@@ -1,4 +1,4 @@
-"""Processes of a benchmark: started on one core, measured from /proc, ended by id.
+"""Processes of a benchmark: started on given cores, measured from /proc, ended by id.
 
 A peer's cost is that of its whole process tree (master and workers alike), user and system time together. It is read
 in clock ticks of 10 ms, so a round must be seconds long.
@@ -12,6 +12,7 @@ import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -24,6 +25,14 @@ class Failed(Exception):
     """The benchmark cannot go on; the message says why and what to do."""
 
 
+class Ready(Protocol):
+    """Something that is answered with 200 once a process is ready. Its port must be free before."""
+
+    port: int
+
+    def answer(self) -> tuple[int, bytes]: ...
+
+
 @dataclass(frozen=True)
 class Probe:
     """A request that is answered with 200 once a process is ready."""
@@ -33,10 +42,10 @@ class Probe:
     method: str = "GET"
     body: str | None = None
 
-    def answer(self) -> tuple[int, bytes]:
+    def answer(self, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request(self.method, self.path, self.body, JSON if self.body else {})
+            connection.request(self.method, self.path, self.body, {**(JSON if self.body else {}), **(headers or {})})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -49,15 +58,17 @@ class Command:
 
     name: str
     argv: list[str]
-    ready: Probe
+    ready: Ready
     env: dict[str, str] = field(default_factory=dict)
+    end: signal.Signals = signal.SIGTERM  # what asks it to end
 
 
 class Process:
-    """A running process and its children, pinned to one core, its output in files named after it."""
+    """A running process and its children, on one core or some ("0,1"), its output in files named after it."""
 
-    def __init__(self, command: Command, core: int, folder: pathlib.Path):
+    def __init__(self, command: Command, core: int | str, folder: pathlib.Path):
         self.name = command.name
+        self._end = command.end
         self.out = folder / f"{command.name}.out"
         self.err = folder / f"{command.name}.err"
         _require_free(command.ready.port, command.name)
@@ -76,7 +87,7 @@ class Process:
             raise
         self.start_ms = (time.monotonic() - began) * 1000
 
-    def _wait_ready(self, probe: Probe, began: float) -> None:
+    def _wait_ready(self, probe: Ready, began: float) -> None:
         last: object = "no answer"
         while time.monotonic() - began < START_LIMIT:
             if self._popen.poll() is not None:
@@ -106,6 +117,14 @@ class Process:
             pages += int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * PAGE / 2**20
 
+    def pss_mib(self) -> float:
+        """Resident memory of the tree; of pages that processes share, each has its share."""
+        kib = 0
+        for pid, _ in self._tree():
+            rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+            kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+        return kib / 2**10
+
     def _tree(self) -> list[tuple[int, list[int]]]:
         """Every process of the tree: its id, and its utime, stime, cutime, cstime."""
         children: dict[int, list[int]] = {}
@@ -133,12 +152,17 @@ class Process:
         """Ends it as an operator would, and by force if that does not help."""
         if self._popen.poll() is not None:
             return
-        self._popen.send_signal(signal.SIGTERM)
+        self._popen.send_signal(self._end)
         try:
             self._popen.wait(STOP_LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(self._popen.pid, signal.SIGKILL)  # its own session: nobody else is in it
             self._popen.wait()
+
+    def kill(self) -> None:
+        """Ends it as a failing machine would."""
+        self._popen.kill()
+        self._popen.wait()
 
 
 def _require_free(port: int, name: str) -> None:
