@@ -46,6 +46,7 @@ class Round:
     p99_us: list[float] = field(default_factory=list)
     delivered: list[float] = field(default_factory=list)  # a second, from the first post to the last arrival
     cpu_us: list[float] = field(default_factory=list)  # per job
+    written_kib: list[float] = field(default_factory=list)  # to disk, logs and databases, per job
 
 
 @dataclass
@@ -178,11 +179,12 @@ def turn(names: list[str], number: int) -> list[str]:
 
 
 def one_round(peer: Peer, measured: Measured, provider: Provider, callers: int, seconds: int) -> None:
-    before, cpu, began = provider.arrived(), peer.cpu_seconds(), time.monotonic()
+    before, cpu, written, began = provider.arrived(), peer.cpu_seconds(), peer.written_bytes(), time.monotonic()
     seen = load.post_jobs(peer.url, seconds, LOAD_CORE, callers, JOB_BYTES)
     measured.busy_mib = max(measured.busy_mib, peer.memory_mib())
     arrived, last = provider.drained(before, seen.requests)
     cpu = peer.cpu_seconds() - cpu  # what it does after the last call belongs to the jobs, too
+    written = peer.written_bytes() - written
     peer.empty_logs()
     if seen.errors or not seen.requests:
         measured.faults.append(f"{seen.errors} errors of {seen.requests} posts of {callers} callers")
@@ -195,6 +197,7 @@ def one_round(peer: Peer, measured: Measured, provider: Provider, callers: int, 
     into.p99_us.append(seen.p99_us)
     into.delivered.append(arrived / (last - began))
     into.cpu_us.append(cpu * 1e6 / max(arrived, 1))
+    into.written_kib.append(written / 1024 / max(arrived, 1))
 
 
 def say(text: str) -> None:

@@ -49,13 +49,13 @@ def show(measured: dict[str, "Measured"], syncs: Syncs, load1: float, rounds: in
     print(f"The disk, in the same rounds: {spread(syncs.single, 0)} appends of 1 KiB synced a second, one by one; "
           f"{spread([rate * GROUP for rate in syncs.grouped], 0)} in groups of {GROUP} ({spread(syncs.grouped, 0)} syncs).")
     for callers in next(iter(measured.values())).by_callers:
-        print(f"\n| {callers} callers | accepted/s | p50 ms | p99 ms | delivered/s | CPU µs/job | memory MiB |"
-              "\n|---|---|---|---|---|---|---|")
+        print(f"\n| {callers} callers | accepted/s | p50 ms | p99 ms | delivered/s | CPU µs/job | KiB written/job "
+              "| memory MiB |\n|---|---|---|---|---|---|---|---|")
         for name, m in measured.items():
             r = m.by_callers[callers]
             ms = lambda values: spread([value / 1000 for value in values], 1)
             print(f"| {TITLES[name]} | {spread(r.accepted, 0)} | {ms(r.p50_us)} | {ms(r.p99_us)} | {spread(r.delivered, 0)} "
-                  f"| {spread(r.cpu_us, 0)} | {m.busy_mib:.0f} |")
+                  f"| {spread(r.cpu_us, 0)} | {spread(r.written_kib, 1)} | {m.busy_mib:.0f} |")
     targets_table(measured)
     void = {name: m.faults for name, m in measured.items() if m.faults}
     for name, faults in void.items():

@@ -125,6 +125,14 @@ class Process:
             kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
         return kib / 2**10
 
+    def written_bytes(self) -> int:
+        """What the tree has had written to disk, of children that have ended too where they were waited for."""
+        written = 0
+        for pid, _ in self._tree():
+            io = pathlib.Path(f"/proc/{pid}/io").read_text()
+            written += next(int(line.split()[1]) for line in io.splitlines() if line.startswith("write_bytes:"))
+        return written
+
     def _tree(self) -> list[tuple[int, list[int]]]:
         """Every process of the tree: its id, and its utime, stime, cutime, cstime."""
         children: dict[int, list[int]] = {}

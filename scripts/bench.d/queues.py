@@ -126,6 +126,9 @@ class Peer:
     def cpu_seconds(self) -> float:
         return sum(process.cpu_seconds() for process in self.processes)
 
+    def written_bytes(self) -> int:
+        return sum(process.written_bytes() for process in self.processes)
+
     def memory_mib(self) -> float:
         return sum(process.pss_mib() for process in self.processes)
 
