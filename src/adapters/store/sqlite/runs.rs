@@ -90,14 +90,15 @@ fn known(connection: &Connection, scope: &[u8; 32]) -> rusqlite::Result<Option<S
 /// Writes down how a run stands, unless something newer is there; `false` where somebody else has it.
 pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::Result<bool> {
     let Standing { id, fence, revision, state, children } = standing;
-    if !is_ours(connection, id, *fence)? {
+    let written = connection
+        .prepare_cached(
+            "UPDATE runs SET state = ?1, revision = ?2 WHERE id = ?3 AND fence = ?4 AND revision < ?2 AND finished_at IS NULL",
+        )?
+        .execute(params![state, revision, id, fence])?;
+    // Something newer is there, or somebody else has it.
+    if written == 0 && !is_ours(connection, id, *fence)? {
         return Ok(false);
     }
-    connection
-        .prepare_cached(
-            "UPDATE runs SET state = ?1, revision = ?2 WHERE id = ?3 AND revision < ?2 AND finished_at IS NULL",
-        )?
-        .execute(params![state, revision, id])?;
     insert_all(connection, children)?;
     Ok(true)
 }
@@ -108,15 +109,15 @@ fn is_ours(connection: &Connection, id: &str, fence: u32) -> rusqlite::Result<bo
 
 /// Ends a run; `false` where somebody else has it.
 pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<bool> {
-    if !is_ours(connection, &end.id, end.fence)? {
-        return Ok(false);
-    }
-    connection
+    let ended = connection
         .prepare_cached(
             "UPDATE runs SET status = ?2, finished_at = ?3, answer_status = ?4, answer = ?5, state = ?6, \
-             claim_until = ?3 + claim_retention, queue = NULL, lease_until = NULL WHERE id = ?1",
+             claim_until = ?3 + claim_retention, queue = NULL, lease_until = NULL WHERE id = ?1 AND fence = ?7",
         )?
-        .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state])?;
+        .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state, end.fence])?;
+    if ended == 0 {
+        return Ok(false);
+    }
     insert_all(connection, &end.children)?;
     if let Some(death) = &end.death {
         dead::bury(connection, end, death)?;
