@@ -15,6 +15,7 @@ mod a_breaker_trips_at_the_threshold_and_not_before;
 mod a_burst_is_what_the_bucket_holds;
 mod a_caller_that_leaves_frees_its_permit;
 mod a_caller_that_leaves_undoes_what_succeeded;
+mod a_cancelled_run_in_doubt_is_unknown;
 mod a_charge_on_a_real_stripe_server;
 mod a_charge_that_timed_out_keeps_its_key_and_is_one_charge;
 mod a_database_is_reached_safely;

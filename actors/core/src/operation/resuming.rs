@@ -307,6 +307,29 @@ mod tests {
     }
 
     #[test]
+    fn what_may_have_acted_stays_in_doubt_though_it_is_not_sent_again() {
+        let (mut run, now) = begin(&plan(vec![keyed("a"), step("b").after(&[0])], None));
+        orders(&mut run);
+        let sent = || vec![Sent { step: 0, role: Role::Primary, ago: Duration::ZERO }];
+        for (sent, status, steps) in [
+            (sent(), RunStatus::Unknown, [StepStatus::Unknown, StepStatus::Skipped]),
+            (Vec::new(), RunStatus::Cancelled, [StepStatus::Skipped, StepStatus::Skipped]),
+        ] {
+            let mut again = resumed(&run, sent, now);
+            again.cancel(now);
+            let outcome = end(&mut again);
+            let ended: Vec<_> = outcome.steps.iter().map(|step| step.status).collect();
+            assert_eq!((outcome.status, &ended[..]), (status, &steps[..]));
+        }
+        // Nor where another step cannot go on.
+        let (mut run, now) = begin(&plan(vec![keyed("a"), step("b")], None));
+        orders(&mut run);
+        let both = [0, 1].map(|step| Sent { step, role: Role::Primary, ago: Duration::ZERO });
+        let outcome = end(&mut resumed(&run, both.to_vec(), now));
+        assert!(outcome.steps.iter().all(|step| step.status == StepStatus::Unknown), "{outcome:?}");
+    }
+
+    #[test]
     fn a_step_in_the_background_is_left_to_a_run_and_holds_up_nobody() {
         let mut later = step("b").after(&[0]);
         later.background = true;
