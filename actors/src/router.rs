@@ -299,8 +299,8 @@ impl Router {
                 }
                 self.told_the_end(flight, *outcome, true);
             }
-            Next::PutOff => {
-                flight.leased(LeaseEnd::PutOff);
+            Next::PutOff(queue) => {
+                flight.leased(LeaseEnd::PutOff(queue.integration));
                 self.shared.board.run_came_to_nothing(flight.run.id());
                 return false;
             }

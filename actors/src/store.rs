@@ -141,6 +141,13 @@ pub struct QueueDepth {
     pub oldest: Option<Wall>,
 }
 
+impl QueueDepth {
+    /// All of them.
+    pub const fn all(&self) -> u64 {
+        self.pending.saturating_add(self.delayed).saturating_add(self.leased)
+    }
+}
+
 /// How a run stands.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -424,6 +431,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a run down, and with it its key, unless the key is taken. One that was refused is not there, or is taken
     /// back as soon as that is possible, unless it has been leased.
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable>;
+
+    /// The run that a key belongs to at this time, by the key's scope.
+    async fn known(&self, scope: [u8; 32], at: Wall) -> Result<Option<Known>, Unavailable>;
 
     /// Writes down how a run stands, with the requests that it is about to send. `false`: somebody else has it.
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable>;

@@ -215,7 +215,13 @@ async fn a_key_is_kept_until_it_has_run_out(kept: Kept) {
     assert_eq!(store.finish_run(ending("run_1", 0, None)).await, Ok(true));
     let later = |id: &str, at| NewRun { created_at: Wall::from_unix_millis(at), ..keyed(id, 1) };
     let answer = StoredAnswer { status: 200, body: Bytes::from_static(b"{\"done\":true}") };
-    assert_eq!(holder(&*store, later("run_2", 61_999)).await.answer, Some(answer));
+    assert_eq!(holder(&*store, later("run_2", 61_999)).await.answer, Some(answer.clone()));
+    let known = async |key, at| {
+        let known = store.known([key; 32], Wall::from_unix_millis(at)).await.expect("it works");
+        known.map(|known| (known.id.to_string(), known.fingerprint, known.answer))
+    };
+    assert_eq!(known(1, 61_999).await, Some(("run_1".to_owned(), [2; 32], Some(answer))));
+    assert_eq!((known(1, 62_000).await, known(2, 0).await), (None, None));
     assert!(is_new(&*store, later("run_2", 62_000)).await, "a minute after its end");
     assert_eq!(holder(&*store, later("run_3", 62_001)).await.id.as_str(), "run_2");
     assert!(store.run(RunId::new("run_1")).await.unwrap().is_some(), "the run is kept without its key");

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
     Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
-    Deed, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store,
+    Deed, Ending, Known, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord, Store,
     Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
@@ -345,6 +345,13 @@ impl Store for PostgresStore {
             Err(_) => self.doubtful.add(ids),
         }
         claimed
+    }
+
+    async fn known(&self, scope: [u8; 32], at: Wall) -> Result<Option<Known>, Unavailable> {
+        let found = self.ask(move |to| async move { runs::known(&to.database, &scope, at).await }).await?;
+        let found = found.map(|known| known.open(&self.keyring)).transpose()?;
+        // One that nobody was promised is as good as gone.
+        Ok(found.filter(|known| !self.doubtful.has(known.id.as_str())))
     }
 
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {

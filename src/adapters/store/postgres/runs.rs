@@ -129,6 +129,25 @@ async fn holders(client: &Client, missed: &[&Row]) -> Result<Holders, Failed> {
     Ok(holders)
 }
 
+/// The run that a key belongs to at this time.
+pub(super) async fn known(
+    database: &Database,
+    scope: &[u8; 32],
+    at: Wall,
+) -> Result<Option<SealedKnown>, Unavailable> {
+    let sql = "SELECT id, fingerprint, answer_status, answer FROM runs \
+               WHERE claim = $1 AND (claim_until IS NULL OR claim_until > $2)";
+    let found = database.read(sql, &[&scope.as_slice(), &millis(at)]).await?;
+    let known = |found: &Found| {
+        Ok(SealedKnown {
+            id: found.try_get("id")?,
+            fingerprint: digest(found.try_get("fingerprint")?, "fingerprint")?,
+            answer: answer(found)?,
+        })
+    };
+    Ok(each(&found, known)?.pop())
+}
+
 fn answer(found: &Found) -> Result<Option<(u16, Vec<u8>)>, Failed> {
     let status: Option<i64> = found.try_get("answer_status")?;
     let status = status.map(|status| u16::try_from(status).map_err(|_| Failed::Unreadable("answer_status")));

@@ -77,9 +77,21 @@ fn insert_all(connection: &Connection, children: &[Row]) -> rusqlite::Result<()>
 }
 
 fn known(connection: &Connection, scope: &[u8; 32]) -> rusqlite::Result<Option<SealedKnown>> {
+    known_at(connection, scope, i64::MIN)
+}
+
+/// The run that a key belongs to at this time.
+pub(super) fn known_at(
+    connection: &Connection,
+    scope: &[u8; 32],
+    at: i64,
+) -> rusqlite::Result<Option<SealedKnown>> {
     connection
-        .prepare_cached("SELECT id, fingerprint, answer_status, answer FROM runs WHERE claim = ?1")?
-        .query_row([scope], |row| {
+        .prepare_cached(
+            "SELECT id, fingerprint, answer_status, answer FROM runs \
+             WHERE claim = ?1 AND (claim_until IS NULL OR claim_until > ?2)",
+        )?
+        .query_row(params![scope, at], |row| {
             let answer: Option<u16> = row.get(2)?;
             let body: Option<Vec<u8>> = row.get(3)?;
             Ok(SealedKnown { id: row.get(0)?, fingerprint: row.get(1)?, answer: answer.zip(body) })
