@@ -22,7 +22,7 @@ use causeway_actors::board::Condition;
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::QueueSpec;
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
-use causeway_actors::store::{Leased, QueueDepth, Unavailable};
+use causeway_actors::store::{Leased, NewRun, QueueDepth, Ticket, Unavailable};
 use causeway_core::breaker::State as Circuit;
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Now;
@@ -30,7 +30,7 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot};
 
 use crate::api::State;
-use crate::recovery;
+use crate::recovery::{self, NotKnown};
 use tally::Tally;
 
 /// How often a worker looks for what has become due, while anything waits at its integration.
@@ -376,18 +376,35 @@ async fn lease(
 
 async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until: Arc<AtomicU64>) -> LeaseEnd {
     let Leased { run, ticket, cancelled } = leased;
-    let Some((plan, directory)) = recovery::known(&state, &run).await else {
-        recovery::end(&state, run, ticket.fence).await;
-        return LeaseEnd::Over;
+    let id = run.id.clone();
+    let (plan, directory) = match recovery::known(&state, &run).await {
+        Ok(known) => known,
+        Err(NotKnown::Gone(why)) => return end(&state, run, ticket, &why).await,
+        Err(NotKnown::Unavailable(error)) => {
+            tracing::debug!(%error, run_id = id.as_str(), "what a run does could not be read yet");
+            return LeaseEnd::Lost;
+        }
     };
     let (done, ended) = oneshot::channel();
     let lease = Lease { ticket, cancelled, until, done };
     let permit = RunPermit::of_queue();
     let resume = Resume { run: Box::new(run), plan, directory, permit, lease: Some(lease) };
-    if router.send(resume).await.is_err() {
-        return LeaseEnd::Lost;
+    match router.send(resume).await {
+        Ok(true) => ended.await.unwrap_or(LeaseEnd::Lost),
+        Ok(false) => match state.store().unfinished(id).await {
+            Ok(Some(run)) => end(&state, run, ticket, recovery::FAULT).await,
+            Ok(None) | Err(_) => LeaseEnd::Lost,
+        },
+        Err(_) => LeaseEnd::Lost,
     }
-    ended.await.unwrap_or(LeaseEnd::Lost)
+}
+
+/// Ends a run that nobody can go on with; where that cannot be written down, it is tried again when its lease has run out.
+async fn end(state: &State, run: NewRun, ticket: Ticket, why: &str) -> LeaseEnd {
+    match recovery::end(state, run, ticket, why).await {
+        Ok(true) => LeaseEnd::Over,
+        Ok(false) | Err(_) => LeaseEnd::Lost,
+    }
 }
 
 /// Keeps the leases of what is executed.

@@ -559,9 +559,10 @@ impl Handler<Dispatch> for Router {
 }
 
 impl Handler<Resume> for Router {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, Resume { run, plan, directory, permit, lease }: Resume, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Resume, ctx: &mut Self::Context) -> bool {
+        let Resume { run, plan, directory, permit, lease } = message;
         let NewRun {
             id,
             client,
@@ -611,10 +612,12 @@ impl Handler<Resume> for Router {
                         flight.run.cancel(now);
                     }
                 });
+                true
             }
             Ok(None) => {
                 meters.withdrawn();
                 tracing::error!(run_id = id.as_str(), "a run does not fit the plan it began with");
+                false
             }
             Err(message) => {
                 meters.withdrawn();
@@ -623,6 +626,7 @@ impl Handler<Resume> for Router {
                     panic = message,
                     "a fault ended a run that was to go on"
                 );
+                false
             }
         }
     }

@@ -124,6 +124,7 @@ mod traces_tell_of_runs_steps_and_attempts;
 mod waits_grow_and_are_never_short;
 mod what_an_operator_said_holds_after_a_restart;
 mod what_can_never_fit_a_limit_is_refused_at_once;
+mod what_cannot_be_gone_on_with_is_a_dead_letter;
 mod what_does_not_exist_yet_is_answered_501;
 mod what_says_nothing_of_health_does_not_trip;
 mod who_has_waited_goes_at_the_limits_pace;

@@ -73,9 +73,9 @@ pub enum Stays {
     IfPromised,
 }
 
-/// Goes on with a run of a former life.
+/// Goes on with a run of a former life; whether that is possible.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct Resume {
     /// The run as it was written down.
     pub run: Box<NewRun>,

@@ -388,7 +388,7 @@ impl Store for PostgresStore {
         let lease = move |to: Rc<Parts>| async move {
             queue::lease(&to.database, &integration, now, until, limit, turn).await
         };
-        self.ask(lease).await?.into_iter().map(|leased| leased.open(&self.keyring)).collect()
+        Ok(rows::open_leases(self.ask(lease).await?, &self.keyring))
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {

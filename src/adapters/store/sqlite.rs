@@ -194,7 +194,7 @@ impl Store for SqliteStore {
         let lease =
             move |connection: &Connection| queue::lease(connection, &integration, now, until, limit, turn);
         let leased = self.writer.write(lease).await?;
-        leased.into_iter().map(|leased| leased.open(&self.keyring)).collect()
+        Ok(rows::open_leases(leased, &self.keyring))
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {

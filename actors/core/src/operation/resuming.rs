@@ -58,10 +58,10 @@ impl Run {
     /// Goes on with a run; `None` where the snapshot is not one of this plan.
     pub fn resume(resumed: Resumed, now: Now) -> Option<Self> {
         let Resumed { id, correlation_id, plan, input, began, snapshot, sent, patient } = resumed;
-        let Snapshot { steps, succeeded, stuck, stop } = snapshot;
-        if steps.len() != plan.steps.as_slice().len() {
+        if !snapshot.fits(&plan) {
             return None;
         }
+        let Snapshot { steps, succeeded, stuck, stop } = snapshot;
         let mut run = Self {
             id,
             correlation_id,
