@@ -528,7 +528,16 @@ pub trait Store: Send + Sync + 'static {
     /// The files of a configuration.
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable>;
 
-    /// Deletes runs that ended before then, at most `limit` of them, and says how many it were.
+    /// Lets go of configurations that were kept last before then, at most `limit`, and says how many it were: of those that are
+    /// none of `current`, and with which no run began that has not ended, nor a dead letter.
+    async fn forget_old_configurations(
+        &self,
+        current: Vec<ConfigurationId>,
+        before: Wall,
+        limit: usize,
+    ) -> Result<usize, Unavailable>;
+
+    /// Deletes runs that ended before then, at most `limit` of them, and says how many it were. One whose key is still kept stays.
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
 
     /// Whether it can be written to now.

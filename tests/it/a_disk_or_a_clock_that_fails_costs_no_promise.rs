@@ -9,21 +9,9 @@ use std::time::Duration;
 use causeway::sandbox::Behaviour;
 use serde_json::json;
 
+use crate::support::fault::installed;
 use crate::support::process::causeway;
 use crate::support::{Answer, Ask, Client, Config, Process, Provider, charge, until};
-
-/// Files that a package brings, wherever it puts them here.
-fn installed(name: &str) -> PathBuf {
-    let places = [
-        "/usr/lib/fiu",
-        "/usr/lib/x86_64-linux-gnu/fiu",
-        "/usr/lib/aarch64-linux-gnu/fiu",
-        "/usr/lib/x86_64-linux-gnu/faketime",
-        "/usr/lib/aarch64-linux-gnu/faketime",
-    ];
-    let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/peers faults"))
-}
 
 fn keyed(key: &str) -> Ask {
     Ask::run("payments.charge", &charge()).header("idempotency-key", key)

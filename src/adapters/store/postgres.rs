@@ -9,6 +9,7 @@
 
 mod attempts;
 mod batch;
+mod configurations;
 mod control;
 mod database;
 mod dead;
@@ -493,16 +494,29 @@ impl Store for PostgresStore {
 
     async fn keep_configuration(&self, id: ConfigurationId, files: Bytes) -> Result<(), Unavailable> {
         let (sealed, at) = (rows::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
-        self.ask(move |to| async move { runs::keep_configuration(&to.database, id, &sealed, at).await }).await
+        self.ask(move |to| async move { configurations::keep(&to.database, id, &sealed, at).await }).await
     }
 
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable> {
-        let found = self.ask(move |to| async move { runs::configuration(&to.database, id).await }).await?;
+        let found = self.ask(move |to| async move { configurations::one(&to.database, id).await }).await?;
         found.map(|sealed| rows::open_configuration(id, &sealed, &self.keyring)).transpose()
     }
 
+    async fn forget_old_configurations(
+        &self,
+        current: Vec<ConfigurationId>,
+        before: Wall,
+        limit: usize,
+    ) -> Result<usize, Unavailable> {
+        let forget = move |to: Rc<Parts>| async move {
+            configurations::forget_old(&to.database, &current, before, limit).await
+        };
+        self.ask(forget).await
+    }
+
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.ask(move |to| async move { runs::forget_old(&to.database, before, limit).await }).await
+        let now = self.clock.now().wall;
+        self.ask(move |to| async move { runs::forget_old(&to.database, before, now, limit).await }).await
     }
 
     async fn check(&self) -> Result<(), Unavailable> {

@@ -4,10 +4,11 @@
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
 //! file beside it says so, and is let go when the process ends, however it ends.
 //!
-//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead` and `control` have the statements, `readers`
-//! lends connections.
+//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead`, `configurations` and `control` have the
+//! statements, `readers` lends connections.
 
 mod attempts;
+mod configurations;
 mod control;
 mod dead;
 mod queue;
@@ -315,17 +316,36 @@ impl Store for SqliteStore {
 
     async fn keep_configuration(&self, id: ConfigurationId, files: Bytes) -> Result<(), Unavailable> {
         let (sealed, at) = (rows::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
-        self.writer.write(move |connection| runs::keep_configuration(connection, id, &sealed, at)).await
+        self.writer.write(move |connection| configurations::keep(connection, id, &sealed, at)).await
     }
 
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable> {
         let keyring = Arc::clone(&self.keyring);
-        let found = self.readers.read(move |connection| runs::configuration(connection, id)).await?;
+        let found = self.readers.read(move |connection| configurations::one(connection, id)).await?;
         found.map(|sealed| rows::open_configuration(id, &sealed, &keyring)).transpose()
     }
 
+    async fn forget_old_configurations(
+        &self,
+        current: Vec<ConfigurationId>,
+        before: Wall,
+        limit: usize,
+    ) -> Result<usize, Unavailable> {
+        // What is looked at may be much, and the thread that writes has others to serve. No run begins meanwhile with one of
+        // those that are found: they are not current.
+        let unused =
+            self.readers.read(move |connection| configurations::unused(connection, &current, before));
+        let mut unused = unused.await?;
+        unused.truncate(limit);
+        if unused.is_empty() {
+            return Ok(0);
+        }
+        self.writer.write(move |connection| configurations::forget(connection, &unused, before)).await
+    }
+
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.writer.write(move |connection| runs::forget_old(connection, before, limit)).await
+        let now = self.clock.now().wall;
+        self.writer.write(move |connection| runs::forget_old(connection, before, now, limit)).await
     }
 
     async fn check(&self) -> Result<(), Unavailable> {

@@ -1,6 +1,6 @@
 //! What is written and read of runs. Each function is one call's part of a transaction, and may be run twice.
 
-use causeway_actors::store::{ConfigurationId, RunFilter};
+use causeway_actors::store::RunFilter;
 use causeway_core::name::RunId;
 use causeway_core::operation::RunStatus;
 use causeway_core::time::Wall;
@@ -151,17 +151,23 @@ pub(super) fn take_back(connection: &Connection, ids: &[String]) -> rusqlite::Re
     ids.iter().try_fold(0, |taken, id| Ok(taken + delete.execute([id])?))
 }
 
-/// Deletes runs that ended before then, the oldest first.
-pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) -> rusqlite::Result<usize> {
+/// Deletes runs that ended before then, the oldest first; one whose key is still kept stays with it.
+pub(super) fn forget_old(
+    connection: &Connection,
+    before: Wall,
+    now: Wall,
+    limit: usize,
+) -> rusqlite::Result<usize> {
     // Ids are in the order of their time, so what ended before then is among what began before then: younger runs are not
     // even looked at.
     let youngest = youngest("run", before);
     connection
         .prepare_cached(
-            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 AND NOT EXISTS \
+            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 \
+             AND (claim IS NULL OR claim_until <= ?4) AND NOT EXISTS \
              (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT ?2)",
         )?
-        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest])
+        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest, millis(now)])
 }
 
 /// Reads a run whose columns begin at this place.
@@ -257,30 +263,4 @@ pub(super) fn read_unfinished(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seale
         part: row.get("part")?,
         queue: queue.zip(not_before),
     })
-}
-
-/// Keeps the files of a configuration.
-pub(super) fn keep_configuration(
-    connection: &Connection,
-    id: ConfigurationId,
-    sealed: &[u8],
-    at: Wall,
-) -> rusqlite::Result<()> {
-    connection
-        .execute(
-            "INSERT INTO configurations (id, kept_at, files) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (id) DO UPDATE SET kept_at = excluded.kept_at",
-            params![id.0, millis(at), sealed],
-        )
-        .map(drop)
-}
-
-/// The files of a configuration.
-pub(super) fn configuration(
-    connection: &Connection,
-    id: ConfigurationId,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .query_row("SELECT files FROM configurations WHERE id = ?1", [id.0], |row| row.get(0))
-        .optional()
 }
