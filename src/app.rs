@@ -137,6 +137,7 @@ impl App {
         let sample = exporting.as_ref().map(|_| server.traces.sample);
         let shown = Shown::new(&self.settings, &self.log.sanitiser);
         let queues = Arc::<Queues>::default();
+        queues.begin(store.queues().await?);
         let (waiting, paused) = (Arc::clone(&queues), Arc::clone(&queues));
         let (attempts, waiting_attempts) = AttemptLog::new();
         let mesh = Mesh::start(MeshSpec {

@@ -5,12 +5,16 @@
 //! nothing while its integration is paused, its breaker is open or its provider has asked for silence: a run that waits
 //! burns no try. What a run comes to is the router's to find out: it is over, or put off until later, or lost to somebody
 //! whose lease is newer.
+//!
+//! `tally` counts what waits, for `max_pending`.
+
+mod tally;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
@@ -18,7 +22,7 @@ use causeway_actors::board::Condition;
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::QueueSpec;
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
-use causeway_actors::store::{Leased, QueueDepth, Unavailable};
+use causeway_actors::store::{Leased, NewRun, QueueDepth, Ticket, Unavailable};
 use causeway_core::breaker::State as Circuit;
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Now;
@@ -26,7 +30,8 @@ use dashmap::DashMap;
 use tokio::sync::{Notify, oneshot};
 
 use crate::api::State;
-use crate::recovery;
+use crate::recovery::{self, NotKnown};
+use tally::Tally;
 
 /// How often a worker looks for what has become due, while anything waits at its integration.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -52,8 +57,7 @@ pub struct Queues {
 /// One integration's queue.
 #[derive(Default)]
 struct Queue {
-    /// Runs that wait or are executed.
-    tally: AtomicI64,
+    tally: Mutex<Tally>,
     paused: AtomicBool,
     wake: Notify,
     active: Mutex<HashMap<RunId, (u32, Arc<AtomicU64>)>>,
@@ -63,6 +67,45 @@ impl Queue {
     fn active(&self) -> usize {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+
+    fn tally(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a count that begins now may set right; `None` while runs are executed or written down, which may end meanwhile.
+    fn before_count(&self) -> Option<u64> {
+        let before = self.tally().before_count();
+        before.filter(|_| self.active() == 0)
+    }
+
+    fn counted(&self, before: Option<u64>, runs: u64) {
+        if let Some(before) = before.filter(|_| self.active() == 0) {
+            self.tally().counted(before, runs);
+        }
+    }
+}
+
+/// A place in a queue, kept for a run that is about to be written down.
+pub(crate) struct Reserved {
+    queue: Arc<Queue>,
+    is_filled: bool,
+}
+
+impl Reserved {
+    /// The run is on disk.
+    pub(crate) fn fill(mut self) {
+        self.is_filled = true;
+        self.queue.tally().fill();
+        self.queue.wake.notify_one();
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.is_filled {
+            self.queue.tally().release();
+        }
+    }
 }
 
 impl Queues {
@@ -70,15 +113,25 @@ impl Queues {
         Arc::clone(&self.queues.entry(integration.clone()).or_default())
     }
 
-    /// Whether there is room for another run at an integration.
-    pub fn has_room(&self, integration: &IntegrationName, max_pending: u32) -> bool {
-        self.of(integration).tally.load(Ordering::Acquire) < i64::from(max_pending)
+    /// Takes in what waits when the server starts.
+    pub(crate) fn begin(&self, depths: Vec<QueueDepth>) {
+        for depth in &depths {
+            let queue = self.of(&depth.integration);
+            queue.counted(queue.before_count(), depth.all());
+        }
+        *self.depths.lock().unwrap_or_else(PoisonError::into_inner) = depths;
     }
 
-    /// A run has been queued.
+    /// Keeps a place for another run at an integration; `None` where as many wait as may.
+    pub(crate) fn reserve(&self, integration: &IntegrationName, max_pending: u32) -> Option<Reserved> {
+        let queue = self.of(integration);
+        if queue.tally().reserve(max_pending) { Some(Reserved { queue, is_filled: false }) } else { None }
+    }
+
+    /// A run waits that no place was kept for: a step of one that was taken on before.
     pub fn queued(&self, integration: &IntegrationName) {
         let queue = self.of(integration);
-        queue.tally.fetch_add(1, Ordering::AcqRel);
+        queue.tally().add();
         queue.wake.notify_one();
     }
 
@@ -173,22 +226,22 @@ async fn count(state: &State, last: &mut Now) {
         Ok(released) => tracing::warn!(released, "leases had run out: their runs wait again"),
         Err(error) => tracing::debug!(%error, "leases that have run out could not be looked for"),
     }
+    let queues = state.queues();
+    let before: Vec<_> = queues
+        .queues
+        .iter()
+        .map(|queue| (queue.key().clone(), Arc::clone(&queue), queue.before_count()))
+        .collect();
     let depths = match state.store().queues().await {
         Ok(depths) => depths,
         Err(error) => return tracing::debug!(%error, "the queues could not be counted"),
     };
-    let queues = state.queues();
-    for depth in &depths {
-        let all = depth.pending.saturating_add(depth.delayed).saturating_add(depth.leased);
-        let queue = queues.of(&depth.integration);
-        queue.tally.store(i64::try_from(all).unwrap_or(i64::MAX), Ordering::Release);
-        if depth.pending > 0 {
-            queue.wake.notify_one();
-        }
+    for (integration, queue, before) in before {
+        let depth = depths.iter().find(|depth| depth.integration == integration);
+        queue.counted(before, depth.map_or(0, QueueDepth::all));
     }
-    for queue in queues.queues.iter().filter(|queue| !depths.iter().any(|it| it.integration == *queue.key()))
-    {
-        queue.tally.store(0, Ordering::Release);
+    for depth in depths.iter().filter(|depth| depth.pending > 0) {
+        queues.of(&depth.integration).wake.notify_one();
     }
     tell(state, &depths);
     *queues.depths.lock().unwrap_or_else(PoisonError::into_inner) = depths;
@@ -233,7 +286,7 @@ async fn serve(state: Arc<State>, router: Addr<Router>, integration: Integration
     let queue = state.queues().of(&integration);
     actix_web::rt::spawn(keep_leases(Arc::clone(&state), Arc::clone(&queue), integration.clone()));
     while !state.queues().is_stopping() {
-        let waits = queue.tally.load(Ordering::Acquire) > 0;
+        let waits = queue.tally().runs() > 0;
         // Whatever wakes it, it looks.
         let _ = tokio::time::timeout(if waits { LOOK_EVERY } else { LOOK_IDLE }, queue.wake.notified()).await;
         while let Some(limit) = room(&state, &queue, &integration) {
@@ -304,13 +357,17 @@ async fn lease(
         let active = (fence, Arc::clone(&until));
         queue.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), active);
         let execution = execute(Arc::clone(state), router.clone(), leased, until);
-        let queue = Arc::clone(queue);
+        let (state, queue) = (Arc::clone(state), Arc::clone(queue));
         actix_web::rt::spawn(async move {
-            let end = execution.await;
-            queue.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-            if end == LeaseEnd::Over {
-                queue.tally.fetch_sub(1, Ordering::AcqRel);
+            match execution.await {
+                LeaseEnd::Over => queue.tally().remove(),
+                LeaseEnd::PutOff(integration) => {
+                    queue.tally().remove();
+                    state.queues().queued(&integration);
+                }
+                LeaseEnd::Lost => {}
             }
+            queue.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             queue.wake.notify_one();
         });
     }
@@ -319,18 +376,35 @@ async fn lease(
 
 async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until: Arc<AtomicU64>) -> LeaseEnd {
     let Leased { run, ticket, cancelled } = leased;
-    let Some((plan, directory)) = recovery::known(&state, &run).await else {
-        recovery::end(&state, run, ticket.fence).await;
-        return LeaseEnd::Over;
+    let id = run.id.clone();
+    let (plan, directory) = match recovery::known(&state, &run).await {
+        Ok(known) => known,
+        Err(NotKnown::Gone(why)) => return end(&state, run, ticket, &why).await,
+        Err(NotKnown::Unavailable(error)) => {
+            tracing::debug!(%error, run_id = id.as_str(), "what a run does could not be read yet");
+            return LeaseEnd::Lost;
+        }
     };
     let (done, ended) = oneshot::channel();
     let lease = Lease { ticket, cancelled, until, done };
     let permit = RunPermit::of_queue();
     let resume = Resume { run: Box::new(run), plan, directory, permit, lease: Some(lease) };
-    if router.send(resume).await.is_err() {
-        return LeaseEnd::Lost;
+    match router.send(resume).await {
+        Ok(true) => ended.await.unwrap_or(LeaseEnd::Lost),
+        Ok(false) => match state.store().unfinished(id).await {
+            Ok(Some(run)) => end(&state, run, ticket, recovery::FAULT).await,
+            Ok(None) | Err(_) => LeaseEnd::Lost,
+        },
+        Err(_) => LeaseEnd::Lost,
     }
-    ended.await.unwrap_or(LeaseEnd::Lost)
+}
+
+/// Ends a run that nobody can go on with; where that cannot be written down, it is tried again when its lease has run out.
+async fn end(state: &State, run: NewRun, ticket: Ticket, why: &str) -> LeaseEnd {
+    match recovery::end(state, run, ticket, why).await {
+        Ok(true) => LeaseEnd::Over,
+        Ok(false) | Err(_) => LeaseEnd::Lost,
+    }
 }
 
 /// Keeps the leases of what is executed.

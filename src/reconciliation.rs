@@ -19,7 +19,7 @@ use causeway_core::time::Wall;
 use tokio::sync::oneshot;
 
 use crate::api::State;
-use crate::recovery;
+use crate::recovery::{self, NotKnown};
 use crate::redrives::{self, NotTaken};
 
 /// How often it is looked for runs that are due.
@@ -68,9 +68,13 @@ async fn one(state: &State, router: &Addr<Router>, due: &DueInquiry) -> Result<(
     let Some(run) = state.store().dead_run(due.run.clone()).await? else {
         return state.store().inquire_at(due.run.clone(), None).await;
     };
-    let Some((plan, directory)) = recovery::known(state, &run).await else {
-        tracing::warn!(run_id = due.run.as_str(), "nobody can be asked: its operation is gone");
-        return state.store().inquire_at(due.run.clone(), None).await;
+    let (plan, directory) = match recovery::known(state, &run).await {
+        Ok(known) => known,
+        Err(NotKnown::Unavailable(error)) => return Err(error),
+        Err(NotKnown::Gone(why)) => {
+            tracing::warn!(run_id = due.run.as_str(), why, "nobody can be asked about a run in doubt");
+            return state.store().inquire_at(due.run.clone(), None).await;
+        }
     };
     let now = state.clock().now().wall;
     let (reply, found_out) = oneshot::channel();

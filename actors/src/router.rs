@@ -313,8 +313,8 @@ impl Router {
                 }
                 self.told_the_end(flight, *outcome, true);
             }
-            Next::PutOff => {
-                flight.leased(LeaseEnd::PutOff);
+            Next::PutOff(queue) => {
+                flight.leased(LeaseEnd::PutOff(queue.integration));
                 self.shared.board.run_came_to_nothing(flight.run.id());
                 return false;
             }
@@ -584,9 +584,10 @@ impl Handler<Dispatch> for Router {
 }
 
 impl Handler<Resume> for Router {
-    type Result = ();
+    type Result = bool;
 
-    fn handle(&mut self, Resume { run, plan, directory, permit, lease }: Resume, ctx: &mut Self::Context) {
+    fn handle(&mut self, message: Resume, ctx: &mut Self::Context) -> bool {
+        let Resume { run, plan, directory, permit, lease } = message;
         let NewRun {
             id,
             client,
@@ -636,10 +637,12 @@ impl Handler<Resume> for Router {
                         flight.run.cancel(now);
                     }
                 });
+                true
             }
             Ok(None) => {
                 meters.withdrawn();
                 tracing::error!(run_id = id.as_str(), "a run does not fit the plan it began with");
+                false
             }
             Err(message) => {
                 meters.withdrawn();
@@ -648,6 +651,7 @@ impl Handler<Resume> for Router {
                     panic = message,
                     "a fault ended a run that was to go on"
                 );
+                false
             }
         }
     }

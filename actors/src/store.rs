@@ -141,6 +141,13 @@ pub struct QueueDepth {
     pub oldest: Option<Wall>,
 }
 
+impl QueueDepth {
+    /// All of them.
+    pub const fn all(&self) -> u64 {
+        self.pending.saturating_add(self.delayed).saturating_add(self.leased)
+    }
+}
+
 /// How a run stands.
 #[derive(Clone, Debug)]
 pub struct Progress {
@@ -445,6 +452,9 @@ pub trait Store: Send + Sync + 'static {
     /// back as soon as that is possible, unless it has been leased.
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable>;
 
+    /// The run that a key belongs to at this time, by the key's scope.
+    async fn known(&self, scope: [u8; 32], at: Wall) -> Result<Option<Known>, Unavailable>;
+
     /// Writes down how a run stands, with the requests that it is about to send. `false`: somebody else has it.
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable>;
 
@@ -544,7 +554,16 @@ pub trait Store: Send + Sync + 'static {
     /// The files of a configuration.
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable>;
 
-    /// Deletes runs that ended before then, at most `limit` of them, and says how many it were.
+    /// Lets go of configurations that were kept last before then, at most `limit`, and says how many it were: of those that are
+    /// none of `current`, and with which no run began that has not ended, nor a dead letter.
+    async fn forget_old_configurations(
+        &self,
+        current: Vec<ConfigurationId>,
+        before: Wall,
+        limit: usize,
+    ) -> Result<usize, Unavailable>;
+
+    /// Deletes runs that ended before then, at most `limit` of them, and says how many it were. One whose key is still kept stays.
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
 
     /// Whether it can be written to now.

@@ -13,6 +13,7 @@ use causeway_actors::router::{
     Abandon, Answer, Dispatch, Keeping, NotRun, Reply, Router, RunPermit, Standing, Stays,
 };
 use causeway_actors::store::{Claim, ConfigurationId, Known, RunRecord, StoredAnswer, Unavailable};
+use causeway_core::failure::ErrorClass;
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, RunId};
 use causeway_core::operation::{Outcome, Plan, RunStatus};
@@ -56,7 +57,10 @@ pub(super) async fn run(
     let mut client_place = Some(client_place);
     loop {
         let place = client_place.take().flatten();
-        match dispatch(&request, &state, &router, &correlation_id, &asked, place).await.map_err(correlated)? {
+        let reply = dispatch(&request, &state, &router, &correlation_id, &asked, place);
+        let reply =
+            known_instead(&state, &asked, reply.await.map_err(correlated)?).await.map_err(correlated)?;
+        match reply {
             Ok(Answer { outcome, standing }) => {
                 asked.count("new");
                 return told(outcome, standing, &correlation_id);
@@ -64,7 +68,7 @@ pub(super) async fn run(
             Err(NotRun::Known(known)) => {
                 let awaited = attached(&state, &asked, known, arrived).await.map_err(correlated)?;
                 if let Some(answer) = awaited {
-                    return Ok(answers::again(&answer));
+                    return Ok(answer);
                 }
                 // It came to nothing, and its key is free again.
             }
@@ -75,6 +79,28 @@ pub(super) async fn run(
                 return Err(correlated(Problem::new(Code::DeadlineExceeded, detail)));
             }
         }
+    }
+}
+
+/// The run that the caller's key belongs to already, if it belongs to one.
+pub(super) async fn known(state: &State, asked: &Asked) -> Result<Option<Known>, Problem> {
+    let Some(claim) = &asked.claim else { return Ok(None) };
+    let known = state.store().known(claim.scope, state.clock().now().wall).await;
+    known.map_err(|error| unavailable(&error, false))
+}
+
+/// Where there was no room for the run: whoever has asked before is answered all the same.
+async fn known_instead(state: &State, asked: &Asked, reply: Reply) -> Result<Reply, Problem> {
+    let has_no_room = |outcome: &Outcome| {
+        let class = outcome.error.as_ref().map(|error| error.class);
+        !outcome.sent && class == Some(ErrorClass::Overloaded)
+    };
+    match reply {
+        Ok(Answer { outcome, standing: Standing::Over }) if has_no_room(&outcome) => {
+            let known = known(state, asked).await?.filter(|known| known.id != outcome.id);
+            Ok(known.map_or(Ok(Answer { outcome, standing: Standing::Over }), |it| Err(NotRun::Known(it))))
+        }
+        reply => Ok(reply),
     }
 }
 
@@ -108,13 +134,13 @@ pub(super) fn unavailable(error: &Unavailable, ended: bool) -> Problem {
     Problem::new(Code::StoreUnavailable, detail).retry_after(Some(COME_BACK))
 }
 
-/// Waits for the end of the run that a key belongs to. `None`: it came to nothing.
+/// Waits for the end of the run that a key belongs to, as long as its caller does. `None`: it came to nothing.
 async fn attached(
     state: &State,
     asked: &Asked,
     known: Known,
     arrived: Mono,
-) -> Result<Option<StoredAnswer>, Problem> {
+) -> Result<Option<HttpResponse>, Problem> {
     let Known { id, fingerprint, answer } = known;
     if asked.claim.as_ref().is_some_and(|claim| claim.fingerprint != fingerprint) {
         asked.count("mismatch");
@@ -124,24 +150,36 @@ async fn attached(
         );
         return Err(Problem::new(Code::IdempotencyKeyReused, detail));
     }
-    if answer.is_some() {
+    if let Some(answer) = answer {
         asked.count("replayed");
-        return Ok(answer);
+        return Ok(Some(answers::again(&answer)));
     }
     if asked.keys.in_flight == InFlight::Conflict {
         return Err(in_flight(asked, &id));
     }
     asked.count("attached");
     let time = asked.budget.map_or(asked.plan.deadline, |budget| budget.min(asked.plan.deadline));
+    let wait = asked.wait.filter(|wait| *wait < time);
+    let until = arrived + wait.unwrap_or(time);
     // However often the run of another comes to nothing meanwhile.
-    if state.clock().mono() >= arrived + time {
-        return Err(in_flight(asked, &id));
+    if state.clock().mono() < until {
+        let end = tokio::time::timeout_at(state.clock().instant(until), end_of(state, &id));
+        if let Ok(answer) = end.await {
+            let answer = answer.map_err(|error| unavailable(&error, false))?;
+            return Ok(answer.map(|answer| answers::again(&answer)));
+        }
     }
-    let until = state.clock().instant(arrived + time);
-    match tokio::time::timeout_at(until, end_of(state, &id)).await {
-        Ok(answer) => answer.map_err(|error| unavailable(&error, false)),
-        Err(_) => Err(in_flight(asked, &id)),
-    }
+    if wait.is_some() { goes_on(state, asked, &id).await.map(Some) } else { Err(in_flight(asked, &id)) }
+}
+
+/// Tells where the run of the same key is to be found.
+pub(super) async fn goes_on(state: &State, asked: &Asked, id: &RunId) -> Result<HttpResponse, Problem> {
+    let record = state.store().run(id.clone()).await.map_err(|error| unavailable(&error, false))?;
+    let told = |record: RunRecord| match &record.answer {
+        Some(answer) => answers::again(answer),
+        None => runs::goes_on_again(&record),
+    };
+    record.map(told).ok_or_else(|| in_flight(asked, id))
 }
 
 pub(super) fn in_flight(asked: &Asked, id: &RunId) -> Problem {
@@ -281,7 +319,12 @@ async fn dispatch(
         let detail = "the server is stopping and takes no new runs; another one may";
         return Err(Problem::new(Code::Draining, detail).retry_after(Some(COME_BACK)));
     }
-    let permit = state.run_permit().ok_or_else(|| overloaded("as many runs are under way as may be"))?;
+    let Some(permit) = state.run_permit() else {
+        return match known(state, asked).await? {
+            Some(known) => Ok(Err(NotRun::Known(known))),
+            None => Err(overloaded("as many runs are under way as may be")),
+        };
+    };
     let (reply, answered) = oneshot::channel();
     let id = context::run_id();
     let message = Dispatch {

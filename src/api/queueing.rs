@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
-use causeway_actors::store::{Claimed, Known, NewRun, Progress, Queue};
-use causeway_core::name::{CorrelationId, IntegrationName};
+use causeway_actors::store::{Claimed, Known, NewRun, Progress, Queue, Unavailable};
+use causeway_core::name::CorrelationId;
 use causeway_core::operation::{Begin, Outcome, Run, RunStatus, StepStatus};
 use causeway_core::time::Mono;
 
-use super::operations::{Asked, COME_BACK, end_of, in_flight, unavailable};
+use super::operations::{Asked, COME_BACK, end_of, goes_on, in_flight, known, unavailable};
 use super::problem::{Code, Problem};
 use super::{State, answers, context, runs};
+use crate::queue::Reserved;
 use crate::settings::InFlight;
 
 /// Leaves a run to the queue.
@@ -40,7 +41,16 @@ pub(super) async fn run(
     let Some(integration) = run.waits_for().cloned().or(first) else {
         return Err(Problem::new(Code::Internal, "the operation has no step"));
     };
-    has_room(state, asked, &integration)?;
+    let place = asked.directory.find(integration.as_str());
+    let most = place.map_or(u32::MAX, |place| place.plan().queue.max_pending);
+    let Some(reserved) = state.queues().reserve(&integration, most) else {
+        // Who has asked before is answered, however many wait.
+        if let Some(known) = known(state, asked).await? {
+            return repeated(state, asked, known, arrived).await;
+        }
+        let detail = format!("{most} runs wait for `{integration}` already; nothing was taken on");
+        return Err(Problem::new(Code::Overloaded, detail).retry_after(Some(COME_BACK)));
+    };
     let not_before = asked.not_before.unwrap_or(now.wall);
     let new = NewRun {
         id: run.id().clone(),
@@ -58,13 +68,12 @@ pub(super) async fn run(
         part: None,
         queue: Some(Queue { integration: integration.clone(), not_before }),
     };
-    match state.store().claim_run(new).await {
+    match claimed(state, new, reserved).await {
         Ok(Claimed::New) => {}
-        Ok(Claimed::Known(known)) => return repeated(state, asked, known).await,
+        Ok(Claimed::Known(known)) => return repeated(state, asked, known, arrived).await,
         Err(error) => return Err(unavailable(&error, false)),
     }
     asked.count("new");
-    state.queues().queued(&integration);
     if let Some(wait) = asked.wait {
         let until = state.clock().instant(arrived + wait);
         if let Ok(Ok(Some(answer))) = tokio::time::timeout_at(until, end_of(state, run.id())).await {
@@ -74,14 +83,17 @@ pub(super) async fn run(
     Ok(runs::goes_on(&accepted(&run)))
 }
 
-fn has_room(state: &State, asked: &Asked, integration: &IntegrationName) -> Result<(), Problem> {
-    let place = asked.directory.find(integration.as_str());
-    let most = place.map_or(u32::MAX, |place| place.plan().queue.max_pending);
-    if state.queues().has_room(integration, most) {
-        return Ok(());
-    }
-    let detail = format!("{most} runs wait for `{integration}` already; nothing was taken on");
-    Err(Problem::new(Code::Overloaded, detail).retry_after(Some(COME_BACK)))
+/// Writes a run down, in the place that was kept for it: whether its caller still waits or has left meanwhile.
+async fn claimed(state: &State, new: NewRun, reserved: Reserved) -> Result<Claimed, Unavailable> {
+    let store = Arc::clone(state.store());
+    let written = actix_web::rt::spawn(async move {
+        let claimed = store.claim_run(new).await;
+        if matches!(claimed, Ok(Claimed::New)) {
+            reserved.fill();
+        }
+        claimed
+    });
+    written.await.unwrap_or_else(|_| Err(Unavailable("writing a run down ended without a result".to_owned())))
 }
 
 /// The run as it stands on disk: nothing of it has begun.
@@ -95,7 +107,12 @@ fn accepted(run: &Run) -> Outcome {
 }
 
 /// The same key once more.
-async fn repeated(state: &State, asked: &Asked, known: Known) -> Result<HttpResponse, Problem> {
+async fn repeated(
+    state: &State,
+    asked: &Asked,
+    known: Known,
+    arrived: Mono,
+) -> Result<HttpResponse, Problem> {
     let Known { id, fingerprint, answer } = known;
     if asked.claim.as_ref().is_some_and(|claim| claim.fingerprint != fingerprint) {
         asked.count("mismatch");
@@ -111,6 +128,10 @@ async fn repeated(state: &State, asked: &Asked, known: Known) -> Result<HttpResp
         return Err(in_flight(asked, &id));
     }
     asked.count("attached");
-    let record = state.store().run(id.clone()).await.map_err(|error| unavailable(&error, false))?;
-    record.map(|record| runs::goes_on_again(&record)).ok_or_else(|| in_flight(asked, &id))
+    if let Some(wait) = asked.wait {
+        let until = state.clock().instant(arrived + wait);
+        // Whether it has ended or not, it is told as it stands then.
+        let _ = tokio::time::timeout_at(until, end_of(state, &id)).await;
+    }
+    goes_on(state, asked, &id).await
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use causeway::sandbox::Behaviour;
 use serde_json::json;
 
+use crate::support::fault::installed;
 use crate::support::process::causeway;
-use crate::support::promises::{fails, installed, keyed, may_fail, promises_nothing, works_again, works_for};
+use crate::support::promises::{fails, keyed, may_fail, promises_nothing, works_again, works_for};
 use crate::support::{Ask, Config, Process, Provider, charge, until};
 
 #[tokio::test]

@@ -96,6 +96,7 @@ of_both!(
     what_operators_say_holds_and_is_told,
     attempts_are_found_by_what_they_are,
     what_is_old_goes_in_pieces,
+    configurations_go_that_nobody_goes_by,
     everything_is_there_in_another_life,
     one_server_at_a_time,
 );
@@ -217,7 +218,13 @@ async fn a_key_is_kept_until_it_has_run_out(kept: Kept) {
     assert_eq!(store.finish_run(ending("run_1", 0, None)).await, Ok(true));
     let later = |id: &str, at| NewRun { created_at: Wall::from_unix_millis(at), ..keyed(id, 1) };
     let answer = StoredAnswer { status: 200, body: Bytes::from_static(b"{\"done\":true}") };
-    assert_eq!(holder(&*store, later("run_2", 61_999)).await.answer, Some(answer));
+    assert_eq!(holder(&*store, later("run_2", 61_999)).await.answer, Some(answer.clone()));
+    let known = async |key, at| {
+        let known = store.known([key; 32], Wall::from_unix_millis(at)).await.expect("it works");
+        known.map(|known| (known.id.to_string(), known.fingerprint, known.answer))
+    };
+    assert_eq!(known(1, 61_999).await, Some(("run_1".to_owned(), [2; 32], Some(answer))));
+    assert_eq!((known(1, 62_000).await, known(2, 0).await), (None, None));
     assert!(is_new(&*store, later("run_2", 62_000)).await, "a minute after its end");
     assert_eq!(holder(&*store, later("run_3", 62_001)).await.id.as_str(), "run_2");
     assert!(store.run(RunId::new("run_1")).await.unwrap().is_some(), "the run is kept without its key");
@@ -566,6 +573,42 @@ async fn what_is_old_goes_in_pieces(kept: Kept) {
         "a person has not seen it"
     );
     assert_eq!(store.unfinished_runs().await.unwrap().len(), 20);
+    // A key is kept for a minute from its run's end, and as long the run.
+    let (now, id) = (Clock::start().now().wall, "run_0000000000029999");
+    assert!(is_new(&*store, keyed(id, 1)).await);
+    assert_eq!(store.finish_run(Ending { at: now, ..ending(id, 0, None) }).await, Ok(true));
+    assert_eq!(store.forget_old_runs(in_a_minute(), 5).await, Ok(0));
+    assert!(store.run(RunId::new(id)).await.unwrap().is_some());
+}
+
+async fn configurations_go_that_nobody_goes_by(kept: Kept) {
+    let store = kept.open().await;
+    let id = |n| ConfigurationId([n; 32]);
+    for n in 0..10 {
+        store.keep_configuration(id(n), Bytes::from_static(b"files")).await.expect("it works");
+    }
+    let of = |n, run: NewRun| NewRun { configuration: id(n), ..run };
+    // Of each kind that has not ended: under way, waiting, leased, dead; and one that is over.
+    assert!(is_new(&*store, of(1, run("run_1"))).await);
+    assert!(is_new(&*store, of(2, queued("run_2", "a", Priority::High))).await);
+    assert_eq!(store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().len(), 1);
+    assert!(is_new(&*store, of(3, queued("run_3", "a", Priority::Low))).await);
+    for (n, death) in [(4, Some("a")), (5, None)] {
+        assert!(is_new(&*store, of(n, run(&format!("run_{n}")))).await);
+        assert_eq!(store.finish_run(ending(&format!("run_{n}"), 0, death)).await, Ok(true));
+    }
+    let later = in_a_minute();
+    let forget = |before, limit| store.forget_old_configurations(vec![id(6), id(7)], before, limit);
+    assert_eq!(forget(Wall::from_unix_millis(1000), 100).await, Ok(0), "none is so old");
+    assert_eq!(forget(later, 1).await, Ok(1));
+    assert_eq!(forget(later, 100).await, Ok(3), "0, 5, 8 and 9");
+    assert_eq!(forget(later, 100).await, Ok(0));
+    for n in 0..10 {
+        let there = store.configuration(id(n)).await.unwrap().is_some();
+        assert_eq!(there, [1, 2, 3, 4, 6, 7].contains(&n), "{n}");
+    }
+    assert_eq!(store.forget_dead_letter(RunId::new("run_4")).await, Ok(true));
+    assert_eq!(forget(later, 100).await, Ok(1));
 }
 
 async fn everything_is_there_in_another_life(kept: Kept) {

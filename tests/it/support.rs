@@ -6,6 +6,7 @@
 //! - [`provider`]: the simulated provider; [`recorder`]: a provider that keeps whole requests; [`hostile`]: one that
 //!   misbehaves byte by byte; [`gate`]: one that asks for a token; [`secure`]: one that speaks TLS; [`authority`]:
 //!   certificates for others;
+//! - [`queued`]: runs that nobody waits for;
 //! - [`stripe`]: a server that speaks Stripe's API, and the configuration that is delivered;
 //! - [`fault`]: faults of our own; [`dice`]: chance that can be had again;
 //! - [`postgres`]: a real database server; [`promises`]: what holds while a store fails;
@@ -27,6 +28,7 @@ pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod promises;
 pub(crate) mod provider;
+pub(crate) mod queued;
 pub(crate) mod recorder;
 pub(crate) mod secure;
 pub(crate) mod server;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use causeway::sandbox::{Action, Behaviour};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Ask, Config, Provider, Server, charge};
+use crate::support::wait::Watch;
+use crate::support::{Answer, Ask, Config, Provider, Server, charge, until};
 
 fn keyed(key: &str) -> Ask {
     asks(key, &charge())
@@ -199,5 +200,122 @@ async fn a_read_with_a_key_is_made_once() {
     let ask = || Ask::run("payments.ping", &json!({})).header("idempotency-key", "k");
     let first = server.api.send(ask()).await;
     is_replay_of(&server.api.send(ask()).await, &first);
+    assert_eq!(provider.arrivals().len(), 1);
+}
+
+#[tokio::test]
+async fn who_prefers_not_to_wait_for_the_end_is_told_where_to_look() {
+    let provider = Provider::start();
+    let later = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n";
+    let server = Server::start(&Config::payments(&provider.url(), "").operation("later", later));
+    provider.always(Behaviour::normal().delayed(Duration::from_millis(2_500)));
+    let (first, told) = tokio::join!(server.api.send(keyed("k")), async {
+        provider.arrived(1).await;
+        let watch = Watch::start();
+        let told = server.api.send(keyed("k").header("prefer", "wait=1")).await;
+        assert!((900..2_400).contains(&watch.elapsed().as_millis()), "{:?}", watch.elapsed());
+        told
+    });
+    let path = format!("/v1/runs/{}", first.ok()["id"].as_str().expect("an id"));
+    assert_eq!((told.status, told.header("location")), (202, Some(path.as_str())), "{told:?}");
+    assert_eq!(told.header("idempotency-replayed"), Some("true"));
+    // And who wants to wait for a run that is left to the queue does.
+    let later = || Ask::run("later", &charge()).header("idempotency-key", "k");
+    let first = server.api.send(later()).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    let waited = server.api.send(later().header("prefer", "wait=15")).await;
+    assert_eq!((&waited.ok()["id"], &waited.ok()["status"]), (&first.json()["id"], &json!("succeeded")));
+    assert_eq!(provider.effects().len(), 2);
+}
+
+#[tokio::test]
+async fn however_little_room_there_is() {
+    let provider = Provider::start();
+    for (file, room) in [
+        ("integrations/payments.toml", "[pool]\nmax_in_flight = 1\nmax_queue = 0"),
+        ("causeway.toml", "max_in_flight = 1"),
+    ] {
+        let config = Config::payments(&provider.url(), "");
+        let config = if file == "causeway.toml" {
+            config.replace(file, "io_threads = 1", &format!("io_threads = 1\n{room}"))
+        } else {
+            config.append(file, room)
+        };
+        let server = Server::start(&config);
+        let first = server.api.send(keyed("k")).await;
+        first.ok();
+        let before = provider.arrivals().len();
+        provider.next([Behaviour::normal().delayed(Duration::from_secs(2))]);
+        tokio::join!(server.api.send(keyed("busy")), async {
+            provider.arrived(before + 1).await;
+            server.api.send(keyed("new")).await.problem(503, "overloaded");
+            is_replay_of(&server.api.send(keyed("k")).await, &first);
+            server.api.send(keyed("busy").deadline_ms(100)).await.problem(409, "run_in_flight");
+        });
+        assert_eq!(provider.arrivals().len(), before + 1, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_holds_for_one_client() {
+    let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
+    let clients = ["shop", "crm"].map(|name| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("cw_the-key-of-the-{name}")).expect("a file for the key");
+        let path = path.display();
+        format!("[[clients]]\nname = \"{name}\"\nkey = {{ file = \"{path}\" }}\noperations = [\"*\"]\n")
+    });
+    let server =
+        Server::start(&Config::payments(&provider.url(), "").append("causeway.toml", &clients.concat()));
+    let of = |client: &str| keyed("k").header("authorization", &format!("Bearer cw_the-key-of-the-{client}"));
+    let first = server.api.send(of("shop")).await;
+    let other = server.api.send(of("crm")).await;
+    assert_ne!(first.ok()["id"], other.ok()["id"]);
+    is_replay_of(&server.api.send(of("shop")).await, &first);
+    is_replay_of(&server.api.send(of("crm")).await, &other);
+    assert_eq!(provider.effects().len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_refused_before_leaves_the_key_free_too() {
+    let provider = Provider::start();
+    let limit =
+        "[[limits]]\nkind = \"sliding_window\"\nrequests = 1\nper = \"1h\"\n[pool]\nmax_wait = \"1s\"\n";
+    let schema = "deadline = \"15s\"\ninput_schema = { type = \"object\", required = [\"amount\"] }\n[[steps]]\nname = \"charge\"\ncall = \"other.charge\"\n";
+    let config = Config::payments(&provider.url(), limit)
+        .integration("other", &provider.url(), "")
+        .operation("strict", schema);
+    let server = Server::start(&config);
+    server.api.send(keyed("first")).await.ok();
+    for _ in 0..2 {
+        let throttled = server.api.send(keyed("k").deadline_ms(500)).await;
+        throttled.problem(429, "throttled");
+        assert_eq!(throttled.header("idempotency-replayed"), None);
+    }
+    let strict = |input: &Value| Ask::run("strict", input).header("idempotency-key", "k");
+    server.api.send(strict(&json!({}))).await.problem(422, "invalid_input");
+    // The same key with what is right: it was nobody's.
+    server.api.send(strict(&charge())).await.ok();
+    assert_eq!(provider.effects().len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_of_a_run_that_nobody_waited_for_is_answered_as_its_outcome() {
+    let provider = Provider::start();
+    let later = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n";
+    let server = Server::start(&Config::payments(&provider.url(), "").operation("later", later));
+    let ask = |input: &Value| Ask::run("later", input).header("idempotency-key", "k");
+    provider.next([Behaviour::status(422)]);
+    let first = server.api.send(ask(&charge())).await;
+    assert_eq!(first.status, 202, "{first:?}");
+    until("it has failed", async || {
+        let again = server.api.send(ask(&charge())).await;
+        assert_eq!(again.header("idempotency-replayed"), Some("true"), "{again:?}");
+        (again.status == 200).then(|| assert_eq!(again.ok()["status"], "failed"))
+    })
+    .await;
+    let mut other = charge();
+    other["amount"] = json!(99);
+    server.api.send(ask(&other)).await.problem(422, "idempotency_key_reused");
     assert_eq!(provider.arrivals().len(), 1);
 }

@@ -160,7 +160,7 @@ pub(super) enum Next {
     /// The end is not on disk yet.
     NotEnded(Unavailable),
     /// It is put off.
-    PutOff,
+    PutOff(Queue),
     /// Somebody else has the run.
     Lost,
 }
@@ -405,7 +405,7 @@ impl Kept {
                 self.goes(left, requests, intents)
             }
             Ok(Done::Recorded) => self.goes(left, requests, intents),
-            Ok(Done::PutOff) => Next::PutOff,
+            Ok(Done::PutOff) => self.put_off.take().map_or(Next::Lost, Next::PutOff),
             Ok(Done::Lost) => Next::Lost,
             Ok(Done::Ended) => match self.ending.take() {
                 Some(outcome) => Next::Ended(outcome),

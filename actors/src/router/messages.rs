@@ -7,7 +7,7 @@ use std::time::Duration;
 use actix::Message;
 use causeway_core::integration::CallId;
 use causeway_core::json::Json;
-use causeway_core::name::{ClientName, CorrelationId, RunId};
+use causeway_core::name::{ClientName, CorrelationId, IntegrationName, RunId};
 use causeway_core::operation::{Finding, Outcome, Plan};
 use causeway_core::priority::Priority;
 use causeway_core::time::Mono;
@@ -73,9 +73,9 @@ pub enum Stays {
     IfPromised,
 }
 
-/// Goes on with a run of a former life.
+/// Goes on with a run of a former life; whether that is possible.
 #[derive(Message)]
-#[rtype(result = "()")]
+#[rtype(result = "bool")]
 pub struct Resume {
     /// The run as it was written down.
     pub run: Box<NewRun>,
@@ -119,12 +119,12 @@ pub struct Lease {
 }
 
 /// What a lease came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseEnd {
     /// The run is over.
     Over,
-    /// It waits for another lease.
-    PutOff,
+    /// It waits for another lease, at this integration.
+    PutOff(IntegrationName),
     /// Somebody else has it.
     Lost,
 }

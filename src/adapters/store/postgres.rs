@@ -9,6 +9,7 @@
 
 mod attempts;
 mod batch;
+mod configurations;
 mod control;
 mod database;
 mod dead;
@@ -27,8 +28,8 @@ use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
     Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
-    Deed, DueInquiry, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord,
-    Store, Unavailable,
+    Deed, DueInquiry, Ending, Known, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter,
+    RunRecord, Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -348,6 +349,13 @@ impl Store for PostgresStore {
         claimed
     }
 
+    async fn known(&self, scope: [u8; 32], at: Wall) -> Result<Option<Known>, Unavailable> {
+        let found = self.ask(move |to| async move { runs::known(&to.database, &scope, at).await }).await?;
+        let found = found.map(|known| known.open(&self.keyring)).transpose()?;
+        // One that nobody was promised is as good as gone.
+        Ok(found.filter(|known| !self.doubtful.has(known.id.as_str())))
+    }
+
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
         let standing = rows::Standing::seal(&id, fence, &progress, &self.keyring);
         self.ask(move |to| async move { to.records.write(&to.database, standing).await }).await
@@ -382,7 +390,7 @@ impl Store for PostgresStore {
         let lease = move |to: Rc<Parts>| async move {
             queue::lease(&to.database, &integration, now, until, limit, turn).await
         };
-        self.ask(lease).await?.into_iter().map(|leased| leased.open(&self.keyring)).collect()
+        Ok(rows::open_leases(self.ask(lease).await?, &self.keyring))
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {
@@ -495,16 +503,29 @@ impl Store for PostgresStore {
 
     async fn keep_configuration(&self, id: ConfigurationId, files: Bytes) -> Result<(), Unavailable> {
         let (sealed, at) = (rows::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
-        self.ask(move |to| async move { runs::keep_configuration(&to.database, id, &sealed, at).await }).await
+        self.ask(move |to| async move { configurations::keep(&to.database, id, &sealed, at).await }).await
     }
 
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable> {
-        let found = self.ask(move |to| async move { runs::configuration(&to.database, id).await }).await?;
+        let found = self.ask(move |to| async move { configurations::one(&to.database, id).await }).await?;
         found.map(|sealed| rows::open_configuration(id, &sealed, &self.keyring)).transpose()
     }
 
+    async fn forget_old_configurations(
+        &self,
+        current: Vec<ConfigurationId>,
+        before: Wall,
+        limit: usize,
+    ) -> Result<usize, Unavailable> {
+        let forget = move |to: Rc<Parts>| async move {
+            configurations::forget_old(&to.database, &current, before, limit).await
+        };
+        self.ask(forget).await
+    }
+
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.ask(move |to| async move { runs::forget_old(&to.database, before, limit).await }).await
+        let now = self.clock.now().wall;
+        self.ask(move |to| async move { runs::forget_old(&to.database, before, now, limit).await }).await
     }
 
     async fn check(&self) -> Result<(), Unavailable> {

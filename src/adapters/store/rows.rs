@@ -351,6 +351,16 @@ impl SealedLease {
     }
 }
 
+/// Opens runs that are leased. One that cannot be read is told and holds up no other; its lease runs out.
+pub(super) fn open_leases(leased: Vec<SealedLease>, keyring: &Keyring) -> Vec<Leased> {
+    let readable = |leased: SealedLease| {
+        let id = leased.run.id.clone();
+        let opened = leased.open(keyring);
+        opened.map_err(|error| tracing::error!(run_id = id, %error, "a run that is due cannot be read")).ok()
+    };
+    leased.into_iter().filter_map(readable).collect()
+}
+
 /// A run that is put off, sealed.
 pub(super) struct SealedPark {
     pub(super) id: String,

@@ -4,10 +4,11 @@
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
 //! file beside it says so, and is let go when the process ends, however it ends.
 //!
-//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead` and `control` have the statements, `readers`
-//! lends connections.
+//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead`, `configurations` and `control` have the
+//! statements, `readers` lends connections.
 
 mod attempts;
+mod configurations;
 mod control;
 mod dead;
 mod queue;
@@ -27,8 +28,8 @@ use bytes::Bytes;
 use causeway_actors::clock::Clock;
 use causeway_actors::store::{
     Attempt, AttemptFilter, Audited, Claimed, ConfigurationId, Control, DeadFilter, DeadGroup, DeadLetter,
-    Deed, DueInquiry, Ending, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter, RunRecord,
-    Store, Unavailable,
+    Deed, DueInquiry, Ending, Known, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter,
+    RunRecord, Store, Unavailable,
 };
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
@@ -172,6 +173,14 @@ impl Store for SqliteStore {
         claimed
     }
 
+    async fn known(&self, scope: [u8; 32], at: Wall) -> Result<Option<Known>, Unavailable> {
+        let at = rows::millis(at);
+        let found = self.readers.read(move |connection| runs::known_at(connection, &scope, at)).await?;
+        let found = found.map(|known| known.open(&self.keyring)).transpose()?;
+        // One that nobody was promised is as good as gone.
+        Ok(found.filter(|known| !self.doubtful.has(known.id.as_str())))
+    }
+
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
         let standing = rows::Standing::seal(&id, fence, &progress, &self.keyring);
         self.writer.write(move |connection| runs::record(connection, &standing)).await
@@ -192,7 +201,7 @@ impl Store for SqliteStore {
         let lease =
             move |connection: &Connection| queue::lease(connection, &integration, now, until, limit, turn);
         let leased = self.writer.write(lease).await?;
-        leased.into_iter().map(|leased| leased.open(&self.keyring)).collect()
+        Ok(rows::open_leases(leased, &self.keyring))
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {
@@ -321,17 +330,36 @@ impl Store for SqliteStore {
 
     async fn keep_configuration(&self, id: ConfigurationId, files: Bytes) -> Result<(), Unavailable> {
         let (sealed, at) = (rows::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
-        self.writer.write(move |connection| runs::keep_configuration(connection, id, &sealed, at)).await
+        self.writer.write(move |connection| configurations::keep(connection, id, &sealed, at)).await
     }
 
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable> {
         let keyring = Arc::clone(&self.keyring);
-        let found = self.readers.read(move |connection| runs::configuration(connection, id)).await?;
+        let found = self.readers.read(move |connection| configurations::one(connection, id)).await?;
         found.map(|sealed| rows::open_configuration(id, &sealed, &keyring)).transpose()
     }
 
+    async fn forget_old_configurations(
+        &self,
+        current: Vec<ConfigurationId>,
+        before: Wall,
+        limit: usize,
+    ) -> Result<usize, Unavailable> {
+        // What is looked at may be much, and the thread that writes has others to serve. No run begins meanwhile with one of
+        // those that are found: they are not current.
+        let unused =
+            self.readers.read(move |connection| configurations::unused(connection, &current, before));
+        let mut unused = unused.await?;
+        unused.truncate(limit);
+        if unused.is_empty() {
+            return Ok(0);
+        }
+        self.writer.write(move |connection| configurations::forget(connection, &unused, before)).await
+    }
+
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.writer.write(move |connection| runs::forget_old(connection, before, limit)).await
+        let now = self.clock.now().wall;
+        self.writer.write(move |connection| runs::forget_old(connection, before, now, limit)).await
     }
 
     async fn check(&self) -> Result<(), Unavailable> {

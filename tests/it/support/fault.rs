@@ -1,6 +1,7 @@
 //! Faults of our own, asked for.
 
 use std::panic;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use causeway_actors::integration::PanicNow;
@@ -32,4 +33,17 @@ fn keep_quiet() {
             }
         }));
     });
+}
+
+/// Files that a package brings, wherever it puts them here.
+pub(crate) fn installed(name: &str) -> PathBuf {
+    let places = [
+        "/usr/lib/fiu",
+        "/usr/lib/x86_64-linux-gnu/fiu",
+        "/usr/lib/aarch64-linux-gnu/fiu",
+        "/usr/lib/x86_64-linux-gnu/faketime",
+        "/usr/lib/aarch64-linux-gnu/faketime",
+    ];
+    let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/peers faults"))
 }

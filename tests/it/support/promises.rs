@@ -1,10 +1,11 @@
 //! What a server promises while its store fails, and when it works again; and how a store is made to fail.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::json;
 
+use super::fault::installed;
 use super::{Answer, Ask, Client, Process, Provider, charge, until};
 
 /// Has a process to be started take orders to fail, at a pipe.
@@ -22,19 +23,6 @@ pub(crate) fn fails(process: &Process, orders: &Path, words: &str) {
         .args(["-c", words, &process.id().to_string()])
         .status();
     assert!(told.expect("fiu-ctrl: run scripts/peers faults").success());
-}
-
-/// Files that a package brings, wherever it puts them here.
-pub(crate) fn installed(name: &str) -> PathBuf {
-    let places = [
-        "/usr/lib/fiu",
-        "/usr/lib/x86_64-linux-gnu/fiu",
-        "/usr/lib/aarch64-linux-gnu/fiu",
-        "/usr/lib/x86_64-linux-gnu/faketime",
-        "/usr/lib/aarch64-linux-gnu/faketime",
-    ];
-    let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/peers faults"))
 }
 
 /// A charge with this key.

@@ -36,7 +36,7 @@ impl Run {
             (Some(_), _) => return,
         }
         let reason = self.why_skipped().unwrap_or_else(cancelled);
-        let mut unsent = super::StepSet::EMPTY;
+        let (mut unsent, mut doubtful) = (super::StepSet::EMPTY, super::StepSet::EMPTY);
         self.directives.retain(|directive| {
             if let Directive::Spawn { step, .. } = directive {
                 unsent = unsent.with(*step);
@@ -47,12 +47,18 @@ impl Run {
             if order.role == Role::Verify {
                 return true;
             }
-            unsent = unsent.with(order.step);
+            // Not sent again; what a former life has sent may have acted.
+            if order.in_doubt_for.is_some() {
+                doubtful = doubtful.with(order.step);
+            } else {
+                unsent = unsent.with(order.step);
+            }
             false
         });
         for (step, state) in self.steps.iter_mut().enumerate() {
-            let withdrawn = unsent.contains(step);
-            if withdrawn || state.status == StepStatus::Pending {
+            if doubtful.contains(step) {
+                state.open = None;
+            } else if unsent.contains(step) || state.status == StepStatus::Pending {
                 state.open = None;
                 state.end(now.mono, StepStatus::Skipped, Some(reason.clone()));
             } else if matches!(state.open, Some(Open::Serving | Open::Overdue))
@@ -63,6 +69,13 @@ impl Run {
                 state.open = None;
                 let failure = state.doubt.take().and_then(|doubt| doubt.failure).unwrap_or_else(interrupted);
                 state.end(now.mono, StepStatus::Unknown, Some(failure));
+            }
+        }
+        for step in doubtful.iter() {
+            if why == Stop::Cancelled {
+                self.stays_in_doubt(now, step, interrupted());
+            } else {
+                self.served(now, step, CallEnd::Unknown(interrupted()));
             }
         }
     }

@@ -4,7 +4,7 @@
 //! doubt passes the gate of every resend. An undo that failed is tried again. A run that has taken back what had succeeded is
 //! not taken up: its keys stand for what was undone, and a provider that knows them would do nothing.
 
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, StepSnapshot};
 use super::{Open, StepStatus, Stop};
 use crate::json::Json;
 
@@ -38,7 +38,9 @@ impl Snapshot {
     /// # Errors
     /// [`NotReopened`].
     pub fn reopened(mut self, resolution: &Resolution) -> Result<(Self, usize), NotReopened> {
-        if self.steps.iter().any(|step| step.status == StepStatus::Undone) {
+        let is_undone =
+            |step: &StepSnapshot| step.status == StepStatus::Undone || step.open == Some(Open::Undoing);
+        if self.steps.iter().any(is_undone) {
             return Err(NotReopened::Undone);
         }
         if let Some(stuck) = self.stuck.first().copied() {
@@ -46,26 +48,28 @@ impl Snapshot {
             return Ok((self, stuck));
         }
         let is = |status| self.steps.iter().position(|step| step.status == status);
-        let about =
-            is(StepStatus::Unknown).or_else(|| is(StepStatus::Failed)).ok_or(NotReopened::NothingOpen)?;
+        let about = is(StepStatus::Unknown).or_else(|| is(StepStatus::Failed));
+        // Of a run that did not come to its own end there may be nothing but what was under way, or had not begun.
+        let about = about.or_else(|| is(StepStatus::Running)).or_else(|| is(StepStatus::Pending));
+        let about = about.ok_or(NotReopened::NothingOpen)?;
         self.stop = None;
         for (place, step) in self.steps.iter_mut().enumerate() {
             let resolved = (place == about).then_some(resolution);
             match (step.status, resolved) {
-                (StepStatus::Unknown | StepStatus::Failed, Some(Resolution::Succeeded(result))) => {
+                (_, Some(Resolution::Succeeded(result))) => {
                     step.status = StepStatus::Succeeded;
                     step.result = Some(result.clone());
                     step.served_by = Some(step.primary_or_alternate());
                     (step.error, step.open) = (None, None);
                 }
-                (StepStatus::Unknown | StepStatus::Failed, Some(Resolution::Failed)) => {
+                (_, Some(Resolution::Failed)) => {
                     (step.status, step.open) = (StepStatus::Failed, None);
                     self.stop = Some(Stop::Failed(place));
                 }
                 (StepStatus::Unknown, None | Some(Resolution::Redrive)) => {
                     (step.status, step.open, step.error) = (StepStatus::Running, Some(Open::Serving), None);
                 }
-                (StepStatus::Unknown | StepStatus::Failed, _) => {
+                (StepStatus::Unknown | StepStatus::Failed, _) | (_, Some(Resolution::Resend)) => {
                     (step.status, step.open, step.provider, step.error) =
                         (StepStatus::Pending, None, 0, None);
                 }
@@ -214,6 +218,24 @@ mod tests {
         again.call_ended(now, 0, CallEnd::Succeeded(Json::NULL), Tries::NONE);
         assert_eq!(end(&mut again).status, RunStatus::Failed);
         assert_eq!(again.snapshot().reopened(&Resolution::Redrive), Err(NotReopened::Undone));
+    }
+
+    #[test]
+    fn what_did_not_come_to_its_own_end_goes_on_from_there() {
+        let begin = Begin {
+            id: RunId::new("run_1"),
+            correlation_id: CorrelationId::new("c").unwrap(),
+            plan: plan(vec![step("a"), step("b").after(&[0])], None),
+            input: Json::NULL,
+            budget: None,
+            wait: None,
+        };
+        let mut run = Run::begin(begin, Now::default());
+        assert_eq!(calls(&mut run), [0]);
+        assert_eq!(calls(&mut reopened(&run, &Resolution::Redrive)), [0]);
+        assert_eq!(calls(&mut reopened(&run, &Resolution::Succeeded(Json::NULL))), [1]);
+        assert_eq!(end(&mut reopened(&run, &Resolution::Failed)).status, RunStatus::Failed);
+        assert_eq!(calls(&mut reopened(&run, &Resolution::Resend)), [0]);
     }
 
     #[test]

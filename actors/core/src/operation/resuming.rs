@@ -69,10 +69,10 @@ impl Run {
     /// A run as it stood; `None` where the snapshot is not one of this plan.
     pub(super) fn standing(resumed: Resumed, now: Now) -> Option<Self> {
         let Resumed { id, correlation_id, plan, input, began, snapshot, sent: _, patient } = resumed;
-        let Snapshot { steps, succeeded, stuck, stop } = snapshot;
-        if steps.len() != plan.steps.as_slice().len() {
+        if !snapshot.fits(&plan) {
             return None;
         }
+        let Snapshot { steps, succeeded, stuck, stop } = snapshot;
         Some(Self {
             id,
             correlation_id,
@@ -310,6 +310,29 @@ mod tests {
         run.call_ended(now, 1, refused(), once());
         let sent = vec![Sent { step: 0, role: Role::Primary, ago: Duration::ZERO }];
         assert_eq!(end(&mut resumed(&run, sent, now)).status, RunStatus::Unknown);
+    }
+
+    #[test]
+    fn what_may_have_acted_stays_in_doubt_though_it_is_not_sent_again() {
+        let (mut run, now) = begin(&plan(vec![keyed("a"), step("b").after(&[0])], None));
+        orders(&mut run);
+        let sent = || vec![Sent { step: 0, role: Role::Primary, ago: Duration::ZERO }];
+        for (sent, status, steps) in [
+            (sent(), RunStatus::Unknown, [StepStatus::Unknown, StepStatus::Skipped]),
+            (Vec::new(), RunStatus::Cancelled, [StepStatus::Skipped, StepStatus::Skipped]),
+        ] {
+            let mut again = resumed(&run, sent, now);
+            again.cancel(now);
+            let outcome = end(&mut again);
+            let ended: Vec<_> = outcome.steps.iter().map(|step| step.status).collect();
+            assert_eq!((outcome.status, &ended[..]), (status, &steps[..]));
+        }
+        // Nor where another step cannot go on.
+        let (mut run, now) = begin(&plan(vec![keyed("a"), step("b")], None));
+        orders(&mut run);
+        let both = [0, 1].map(|step| Sent { step, role: Role::Primary, ago: Duration::ZERO });
+        let outcome = end(&mut resumed(&run, both.to_vec(), now));
+        assert!(outcome.steps.iter().all(|step| step.status == StepStatus::Unknown), "{outcome:?}");
     }
 
     #[test]

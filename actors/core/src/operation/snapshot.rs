@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Open, Run, ServedBy, StepStatus, Stop};
+use super::{Open, Plan, Run, ServedBy, StepStatus, Stop};
 use crate::failure::Failure;
 use crate::json::Json;
 
@@ -39,6 +39,13 @@ pub(super) struct StepSnapshot {
     /// The run that it was left to.
     #[serde(default)]
     pub(super) child: Option<String>,
+}
+
+impl Snapshot {
+    /// Whether it may be of a run that does this.
+    pub fn fits(&self, plan: &Plan) -> bool {
+        self.steps.len() == plan.steps.as_slice().len()
+    }
 }
 
 impl Run {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use causeway_actors::store::{ConfigurationId, RunFilter, Unavailable};
+use causeway_actors::store::{RunFilter, Unavailable};
 use causeway_core::name::RunId;
 use causeway_core::operation::RunStatus;
 use causeway_core::time::Wall;
@@ -127,6 +127,25 @@ async fn holders(client: &Client, missed: &[&Row]) -> Result<Holders, Failed> {
         holders.by_claim.insert(found.try_get("claim")?, (holder, found.try_get("claim_until")?));
     }
     Ok(holders)
+}
+
+/// The run that a key belongs to at this time.
+pub(super) async fn known(
+    database: &Database,
+    scope: &[u8; 32],
+    at: Wall,
+) -> Result<Option<SealedKnown>, Unavailable> {
+    let sql = "SELECT id, fingerprint, answer_status, answer FROM runs \
+               WHERE claim = $1 AND (claim_until IS NULL OR claim_until > $2)";
+    let found = database.read(sql, &[&scope.as_slice(), &millis(at)]).await?;
+    let known = |found: &Found| {
+        Ok(SealedKnown {
+            id: found.try_get("id")?,
+            fingerprint: digest(found.try_get("fingerprint")?, "fingerprint")?,
+            answer: answer(found)?,
+        })
+    };
+    Ok(each(&found, known)?.pop())
 }
 
 fn answer(found: &Found) -> Result<Option<(u16, Vec<u8>)>, Failed> {
@@ -279,17 +298,19 @@ pub(super) async fn take_back(database: &Database, ids: &[String]) -> Result<usi
         .await
 }
 
-/// Deletes runs that ended before then, the oldest first.
+/// Deletes runs that ended before then, the oldest first; one whose key is still kept stays with it.
 pub(super) async fn forget_old(
     database: &Database,
     before: Wall,
+    now: Wall,
     limit: usize,
 ) -> Result<usize, Unavailable> {
     // Ids are in the order of their time, so what ended before then is among what began before then.
     let youngest = youngest("run", before);
-    let sql = "DELETE FROM runs WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE id < $3 AND finished_at < $1 AND NOT EXISTS \
+    let sql = "DELETE FROM runs WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE id < $3 AND finished_at < $1 \
+               AND (claim IS NULL OR claim_until <= $4) AND NOT EXISTS \
                (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT $2))";
-    database.count(sql, &[&millis(before), &limit_of(limit), &youngest]).await
+    database.count(sql, &[&millis(before), &limit_of(limit), &youngest, &millis(now)]).await
 }
 
 /// Reads a run.
@@ -430,25 +451,4 @@ pub(super) async fn unfinished(
 ) -> Result<Option<SealedUnfinished>, Unavailable> {
     let sql = format!("SELECT {UNFINISHED} FROM runs WHERE finished_at IS NULL AND id = $1");
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_unfinished)?.pop())
-}
-
-/// Keeps the files of a configuration.
-pub(super) async fn keep_configuration(
-    database: &Database,
-    id: ConfigurationId,
-    sealed: &[u8],
-    at: Wall,
-) -> Result<(), Unavailable> {
-    let sql = "INSERT INTO configurations (id, kept_at, files) VALUES ($1, $2, $3) \
-               ON CONFLICT (id) DO UPDATE SET kept_at = excluded.kept_at";
-    database.count(sql, &[&id.0.as_slice(), &millis(at), &sealed]).await.map(drop)
-}
-
-/// The files of a configuration.
-pub(super) async fn configuration(
-    database: &Database,
-    id: ConfigurationId,
-) -> Result<Option<Vec<u8>>, Unavailable> {
-    let found = database.read("SELECT files FROM configurations WHERE id = $1", &[&id.0.as_slice()]).await?;
-    Ok(each(&found, |row| Ok(row.try_get(0)?))?.pop())
 }

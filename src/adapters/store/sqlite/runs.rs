@@ -1,6 +1,6 @@
 //! What is written and read of runs. Each function is one call's part of a transaction, and may be run twice.
 
-use causeway_actors::store::{ConfigurationId, RunFilter};
+use causeway_actors::store::RunFilter;
 use causeway_core::name::RunId;
 use causeway_core::operation::RunStatus;
 use causeway_core::time::Wall;
@@ -77,9 +77,21 @@ fn insert_all(connection: &Connection, children: &[Row]) -> rusqlite::Result<()>
 }
 
 fn known(connection: &Connection, scope: &[u8; 32]) -> rusqlite::Result<Option<SealedKnown>> {
+    known_at(connection, scope, i64::MIN)
+}
+
+/// The run that a key belongs to at this time.
+pub(super) fn known_at(
+    connection: &Connection,
+    scope: &[u8; 32],
+    at: i64,
+) -> rusqlite::Result<Option<SealedKnown>> {
     connection
-        .prepare_cached("SELECT id, fingerprint, answer_status, answer FROM runs WHERE claim = ?1")?
-        .query_row([scope], |row| {
+        .prepare_cached(
+            "SELECT id, fingerprint, answer_status, answer FROM runs \
+             WHERE claim = ?1 AND (claim_until IS NULL OR claim_until > ?2)",
+        )?
+        .query_row(params![scope, at], |row| {
             let answer: Option<u16> = row.get(2)?;
             let body: Option<Vec<u8>> = row.get(3)?;
             Ok(SealedKnown { id: row.get(0)?, fingerprint: row.get(1)?, answer: answer.zip(body) })
@@ -140,17 +152,23 @@ pub(super) fn take_back(connection: &Connection, ids: &[String]) -> rusqlite::Re
     ids.iter().try_fold(0, |taken, id| Ok(taken + delete.execute([id])?))
 }
 
-/// Deletes runs that ended before then, the oldest first.
-pub(super) fn forget_old(connection: &Connection, before: Wall, limit: usize) -> rusqlite::Result<usize> {
+/// Deletes runs that ended before then, the oldest first; one whose key is still kept stays with it.
+pub(super) fn forget_old(
+    connection: &Connection,
+    before: Wall,
+    now: Wall,
+    limit: usize,
+) -> rusqlite::Result<usize> {
     // Ids are in the order of their time, so what ended before then is among what began before then: younger runs are not
     // even looked at.
     let youngest = youngest("run", before);
     connection
         .prepare_cached(
-            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 AND NOT EXISTS \
+            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 \
+             AND (claim IS NULL OR claim_until <= ?4) AND NOT EXISTS \
              (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT ?2)",
         )?
-        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest])
+        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest, millis(now)])
 }
 
 /// Reads a run whose columns begin at this place.
@@ -257,30 +275,4 @@ pub(super) fn read_unfinished(row: &rusqlite::Row<'_>) -> rusqlite::Result<Seale
         part: row.get("part")?,
         queue: queue.zip(not_before),
     })
-}
-
-/// Keeps the files of a configuration.
-pub(super) fn keep_configuration(
-    connection: &Connection,
-    id: ConfigurationId,
-    sealed: &[u8],
-    at: Wall,
-) -> rusqlite::Result<()> {
-    connection
-        .execute(
-            "INSERT INTO configurations (id, kept_at, files) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (id) DO UPDATE SET kept_at = excluded.kept_at",
-            params![id.0, millis(at), sealed],
-        )
-        .map(drop)
-}
-
-/// The files of a configuration.
-pub(super) fn configuration(
-    connection: &Connection,
-    id: ConfigurationId,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    connection
-        .query_row("SELECT files FROM configurations WHERE id = ?1", [id.0], |row| row.get(0))
-        .optional()
 }
