@@ -18,7 +18,6 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Lets go of what is old, for ever.
 pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
     loop {
-        tokio::time::sleep(EVERY).await;
         let now = state.clock().now().wall;
         let ago = |kept: Duration| {
             let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
@@ -50,5 +49,6 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
                 }
             }
         }
+        tokio::time::sleep(EVERY).await;
     }
 }
