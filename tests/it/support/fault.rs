@@ -1,10 +1,13 @@
 //! Faults of our own, asked for.
 
 use std::panic;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Once;
 
 use causeway_actors::integration::PanicNow;
 
+use super::promises::installed;
 use super::{Server, until};
 
 /// Has an integration's actor panic.
@@ -32,4 +35,14 @@ fn keep_quiet() {
             }
         }));
     });
+}
+
+/// Has a program see another time of day, and measure time as it passes.
+pub(crate) fn with_clock<'a>(command: &'a mut Command, variable: &str, value: &Path) -> &'a mut Command {
+    command
+        .env("LD_PRELOAD", installed("libfaketimeMT.so.1"))
+        .env(variable, value)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
 }
