@@ -95,6 +95,8 @@ enum CommandError {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    let _armed = crate::failpoint::arm();
     let done = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
         Command::Check(args) => check::run(&args),

@@ -5,7 +5,8 @@
 //!   `attempt_log`: what became of attempts; `control`: what operators have said; [`queue`]: what is executed by and by; [`recovery`]: going on where it ended; `redrives`: dead letters taken up again; `retention`: letting go of what is old;
 //! - [`api`]: its HTTP; [`access`]: who may call and operate;
 //! - [`adapters`]: transport and secrets; [`telemetry`]: logs and metrics;
-//! - [`sandbox`]: a simulated provider; [`cli`]: the command line.
+//! - [`sandbox`]: a simulated provider; [`cli`]: the command line;
+//! - [`failpoint`]: where a build for tests can be made to die.
 //!
 //! `api` never imports `adapters`; they are joined in `app`.
 
@@ -16,6 +17,7 @@ pub mod app;
 mod attempt_log;
 pub mod cli;
 mod control;
+pub mod failpoint;
 pub mod plans;
 pub mod queue;
 mod reconciliation;

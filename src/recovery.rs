@@ -60,7 +60,10 @@ pub(crate) enum NotKnown {
 
 /// The configurations that runs which are under way have begun with; or why one cannot be had, and since when.
 #[derive(Default)]
-pub struct Formers(Mutex<HashMap<ConfigurationId, Result<Former, (String, Mono)>>>);
+pub struct Formers(Mutex<HashMap<ConfigurationId, Had>>);
+
+/// A configuration, or why it cannot be had and since when.
+type Had = Result<Former, (String, Mono)>;
 
 /// Goes on with these runs, each as soon as there is a place for it.
 pub(crate) async fn go_on(state: Arc<State>, router: Addr<Router>, left: Vec<RunId>) {

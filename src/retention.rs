@@ -25,7 +25,6 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
     // What a request has met as the configuration that holds, it may still begin a run with.
     let mut held = state.live().configuration();
     loop {
-        tokio::time::sleep(EVERY).await;
         let (store, now) = (&**state.store(), state.clock().now().wall);
         tell("attempts", attempts(store, ago(now, retention.attempts)).await);
         tell("entries of the audit trail", deeds(store, ago(now, retention.audit)).await);
@@ -33,6 +32,7 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
         let holds = state.live().configuration();
         tell("configurations", configurations(store, vec![held, holds], ago(now, MET)).await);
         held = holds;
+        tokio::time::sleep(EVERY).await;
     }
 }
 

@@ -58,6 +58,7 @@ use self::connector::Connector;
 use self::flight::HttpFlight;
 use self::keep_alive::Expiring;
 use self::tls::TlsConfigError;
+use crate::failpoint::Leg;
 
 /// The largest response head that is read, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -120,6 +121,7 @@ struct HttpClient(Rc<Pool>);
 
 impl Client for HttpClient {
     fn send(&self, request: WireRequest) -> Pin<Box<dyn Flight>> {
+        Leg::Ready.reached();
         Box::pin(HttpFlight::new(Rc::clone(&self.0), request))
     }
 }

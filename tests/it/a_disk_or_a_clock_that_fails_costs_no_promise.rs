@@ -9,7 +9,7 @@ use std::time::Duration;
 use causeway::sandbox::Behaviour;
 use serde_json::json;
 
-use crate::support::fault::installed;
+use crate::support::fault;
 use crate::support::process::causeway;
 use crate::support::promises::{fails, keyed, may_fail, promises_nothing, works_again, works_for};
 use crate::support::{Ask, Config, Process, Provider, charge, until};
@@ -84,12 +84,7 @@ fn with_clock(dir: &Path) -> (Process, PathBuf) {
     let clock = dir.join("clock");
     fs::write(&clock, "+0").expect("a file is written");
     let mut command = causeway(&["serve", "--config", dir.to_str().expect("a path")]);
-    command.env("LD_PRELOAD", installed("libfaketimeMT.so.1")).env("FAKETIME_TIMESTAMP_FILE", &clock);
-    command
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .env("DONT_FAKE_MONOTONIC", "1");
-    (Process::start(&mut command), clock)
+    (Process::start(fault::with_clock(&mut command, "FAKETIME_TIMESTAMP_FILE", &clock)), clock)
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod a_cancelled_run_in_doubt_is_unknown;
 mod a_charge_on_a_real_stripe_server;
 mod a_charge_that_timed_out_keeps_its_key_and_is_one_charge;
 mod a_database_is_reached_safely;
+mod a_database_is_taken_up_as_it_is_found;
 mod a_database_that_restarts_makes_503s;
 mod a_dead_letter_waits_for_a_person;
 mod a_deadline_during_a_mutating_attempt_answers_pending_and_the_run_goes_on;

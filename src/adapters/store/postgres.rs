@@ -49,6 +49,7 @@ use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
 use crate::adapters::transport::tls;
+use crate::failpoint::Durable;
 use crate::settings::PostgresUrl;
 use batch::Batch;
 use database::{Database, SETUP, describe};
@@ -288,7 +289,7 @@ async fn prepare(
     warn_of_what_is_not_kept(&client).await.map_err(said)?;
     let wrong = |error: SchemaError| error.to_string();
     schema::bring_up_to_date(&mut client).await.map_err(wrong)?;
-    schema::check_keys(&client, keyring).await.map_err(wrong)?;
+    schema::check_keys(&mut client, keyring).await.map_err(wrong)?;
     let epoch = schema::take(&mut client).await.map_err(said)?;
     let database =
         Database::new(config.clone(), tls.clone(), epoch, watch).map_err(|error| error.to_string())?;
@@ -531,6 +532,7 @@ impl Store for PostgresStore {
     async fn check(&self) -> Result<(), Unavailable> {
         let at = rows::millis(self.clock.now().wall);
         let touch = "UPDATE checks SET at = $1";
-        self.ask(move |to| async move { to.database.count(touch, &[&at]).await.map(drop) }).await
+        self.ask(move |to| async move { to.database.count(Durable::Check, touch, &[&at]).await.map(drop) })
+            .await
     }
 }

@@ -18,6 +18,8 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use crate::failpoint::{Durable, Moment};
+
 const VERSION: u8 = 1;
 const NONCE: usize = 24;
 const KEY: usize = 32;
@@ -172,14 +174,17 @@ fn make(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     let unfinished = Path::new(&unfinished);
+    Durable::KeyFile.reached(Moment::Before);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
     file.write_all(text.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
+    Durable::KeyFile.reached(Moment::Written);
     fs::rename(unfinished, path)?;
     if let Some(directory) = path.parent().filter(|path| !path.as_os_str().is_empty()) {
         File::open(directory)?.sync_all()?;
     }
+    Durable::KeyFile.reached(Moment::Committed);
     Ok(text)
 }
 

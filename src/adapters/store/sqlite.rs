@@ -40,6 +40,7 @@ use super::doubtful::{self, Doubtful};
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
+use crate::failpoint::{Durable, Moment};
 use readers::Readers;
 use writer::Writer;
 
@@ -72,9 +73,7 @@ impl SqliteStore {
         let mut connection = connect(path).map_err(|error| wrong(&error))?;
         schema::bring_up_to_date(&mut connection).map_err(|error| wrong(&error))?;
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
-        // Whoever held a lease on it has ended: the file belongs to one server at a time.
-        runs::mark_recovered(&connection).map_err(|error| wrong(&error))?;
-        queue::release(&connection, Wall::from_unix_millis(u64::MAX)).map_err(|error| wrong(&error))?;
+        take_over(&connection).map_err(|error| wrong(&error))?;
         let writer =
             Writer::start(path.to_owned(), connection, Watch::new(path.display().to_string(), clock))
                 .map_err(|error| wrong(&error))?;
@@ -94,7 +93,8 @@ impl SqliteStore {
 impl SqliteStore {
     async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
         let row = rows::Row::seal(run, &self.keyring);
-        let known = self.writer.write(move |connection| runs::claim(connection, &row)).await?;
+        let known =
+            self.writer.write(Durable::Claim, move |connection| runs::claim(connection, &row)).await?;
         match known {
             None => Ok(Claimed::New),
             Some(known) => known.open(&self.keyring).map(Claimed::Known),
@@ -109,7 +109,7 @@ impl SqliteStore {
         }
         let gone = ids.clone();
         let take_back = move |connection: &Connection| runs::take_back(connection, &gone);
-        let taken = self.writer.write(take_back).await?;
+        let taken = self.writer.write(Durable::TakeBack, take_back).await?;
         self.doubtful.remove(&ids);
         if taken > 0 {
             tracing::warn!(
@@ -119,6 +119,18 @@ impl SqliteStore {
         }
         Ok(())
     }
+}
+
+/// Whoever held a lease on it has ended: the file belongs to one server at a time.
+fn take_over(connection: &Connection) -> rusqlite::Result<()> {
+    Durable::Recover.reached(Moment::Before);
+    let transaction = connection.unchecked_transaction()?;
+    runs::mark_recovered(&transaction)?;
+    queue::release(&transaction, Wall::from_unix_millis(u64::MAX))?;
+    Durable::Recover.reached(Moment::Written);
+    transaction.commit()?;
+    Durable::Recover.reached(Moment::Committed);
+    Ok(())
 }
 
 /// Makes sure that no other server has the file.
@@ -183,12 +195,12 @@ impl Store for SqliteStore {
 
     async fn record(&self, id: RunId, fence: u32, progress: Progress) -> Result<bool, Unavailable> {
         let standing = rows::Standing::seal(&id, fence, &progress, &self.keyring);
-        self.writer.write(move |connection| runs::record(connection, &standing)).await
+        self.writer.write(Durable::Record, move |connection| runs::record(connection, &standing)).await
     }
 
     async fn finish_run(&self, ending: Ending) -> Result<bool, Unavailable> {
         let end = rows::End::seal(&ending, &self.keyring);
-        self.writer.write(move |connection| runs::finish(connection, &end)).await
+        self.writer.write(Durable::Finish, move |connection| runs::finish(connection, &end)).await
     }
 
     async fn lease(
@@ -200,21 +212,23 @@ impl Store for SqliteStore {
         let (now, turn) = (self.clock.now().wall, self.turns.fetch_add(1, Ordering::Relaxed));
         let lease =
             move |connection: &Connection| queue::lease(connection, &integration, now, until, limit, turn);
-        let leased = self.writer.write(lease).await?;
+        let leased = self.writer.write(Durable::Lease, lease).await?;
         Ok(rows::open_leases(leased, &self.keyring))
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {
-        self.writer.write(move |connection| queue::heartbeat(connection, &runs, until)).await
+        self.writer
+            .write(Durable::Heartbeat, move |connection| queue::heartbeat(connection, &runs, until))
+            .await
     }
 
     async fn park(&self, parked: Parked) -> Result<bool, Unavailable> {
         let parked = rows::SealedPark::seal(&parked, &self.keyring);
-        self.writer.write(move |connection| queue::park(connection, &parked)).await
+        self.writer.write(Durable::Park, move |connection| queue::park(connection, &parked)).await
     }
 
     async fn cancel_run(&self, id: RunId) -> Result<bool, Unavailable> {
-        self.writer.write(move |connection| queue::cancel(connection, &id)).await
+        self.writer.write(Durable::Cancel, move |connection| queue::cancel(connection, &id)).await
     }
 
     async fn dead_letters(&self, filter: DeadFilter, limit: usize) -> Result<Vec<DeadLetter>, Unavailable> {
@@ -233,7 +247,7 @@ impl Store for SqliteStore {
 
     async fn reopen(&self, reopened: Reopened) -> Result<bool, Unavailable> {
         let reopened = rows::SealedReopened::seal(&reopened, &self.keyring);
-        self.writer.write(move |connection| dead::reopen(connection, &reopened)).await
+        self.writer.write(Durable::Reopen, move |connection| dead::reopen(connection, &reopened)).await
     }
 
     async fn due_inquiries(&self, by: Wall, limit: usize) -> Result<Vec<DueInquiry>, Unavailable> {
@@ -241,23 +255,27 @@ impl Store for SqliteStore {
     }
 
     async fn inquire_at(&self, run: RunId, at: Option<Wall>) -> Result<(), Unavailable> {
-        self.writer.write(move |connection| dead::inquire_at(connection, &run, at)).await
+        self.writer.write(Durable::Inquire, move |connection| dead::inquire_at(connection, &run, at)).await
     }
 
     async fn forget_dead_letter(&self, id: RunId) -> Result<bool, Unavailable> {
-        self.writer.write(move |connection| dead::forget(connection, &id)).await
+        self.writer.write(Durable::ForgetDeadLetter, move |connection| dead::forget(connection, &id)).await
     }
 
     async fn forget_old_dead_letters(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.writer.write(move |connection| dead::forget_old(connection, before, limit)).await
+        self.writer
+            .write(Durable::ForgetOldDeadLetters, move |connection| {
+                dead::forget_old(connection, before, limit)
+            })
+            .await
     }
 
     async fn audit(&self, deed: Deed) -> Result<(), Unavailable> {
-        self.writer.write(move |connection| control::audit(connection, &deed)).await
+        self.writer.write(Durable::Audit, move |connection| control::audit(connection, &deed)).await
     }
 
     async fn keep(&self, held: Control) -> Result<(), Unavailable> {
-        self.writer.write(move |connection| control::keep(connection, &held)).await
+        self.writer.write(Durable::Keep, move |connection| control::keep(connection, &held)).await
     }
 
     async fn controls(&self) -> Result<Vec<(String, String)>, Unavailable> {
@@ -269,13 +287,17 @@ impl Store for SqliteStore {
     }
 
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.writer.write(move |connection| control::forget_old(connection, before, limit)).await
+        self.writer
+            .write(Durable::ForgetOldDeeds, move |connection| control::forget_old(connection, before, limit))
+            .await
     }
 
     async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {
         let rows: Vec<_> =
             attempts.iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
-        self.writer.write(move |connection| attempts::append(connection, &rows)).await
+        self.writer
+            .write(Durable::AppendAttempts, move |connection| attempts::append(connection, &rows))
+            .await
     }
 
     async fn attempts(&self, filter: AttemptFilter, limit: usize) -> Result<Vec<Attempt>, Unavailable> {
@@ -284,12 +306,16 @@ impl Store for SqliteStore {
     }
 
     async fn forget_old_attempts(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
-        self.writer.write(move |connection| attempts::forget_old(connection, before, limit)).await
+        self.writer
+            .write(Durable::ForgetOldAttempts, move |connection| {
+                attempts::forget_old(connection, before, limit)
+            })
+            .await
     }
 
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {
         self.take_back().await?;
-        self.writer.write(move |connection| queue::release(connection, by)).await
+        self.writer.write(Durable::Release, move |connection| queue::release(connection, by)).await
     }
 
     async fn queues(&self) -> Result<Vec<QueueDepth>, Unavailable> {
@@ -303,7 +329,7 @@ impl Store for SqliteStore {
     }
 
     async fn forget_run(&self, id: RunId) -> Result<(), Unavailable> {
-        self.writer.write(move |connection| runs::forget(connection, &id)).await
+        self.writer.write(Durable::Forget, move |connection| runs::forget(connection, &id)).await
     }
 
     async fn run(&self, id: RunId) -> Result<Option<RunRecord>, Unavailable> {
@@ -330,7 +356,11 @@ impl Store for SqliteStore {
 
     async fn keep_configuration(&self, id: ConfigurationId, files: Bytes) -> Result<(), Unavailable> {
         let (sealed, at) = (rows::seal_configuration(id, &files, &self.keyring), self.clock.now().wall);
-        self.writer.write(move |connection| configurations::keep(connection, id, &sealed, at)).await
+        self.writer
+            .write(Durable::KeepConfiguration, move |connection| {
+                configurations::keep(connection, id, &sealed, at)
+            })
+            .await
     }
 
     async fn configuration(&self, id: ConfigurationId) -> Result<Option<Bytes>, Unavailable> {
@@ -354,17 +384,23 @@ impl Store for SqliteStore {
         if unused.is_empty() {
             return Ok(0);
         }
-        self.writer.write(move |connection| configurations::forget(connection, &unused, before)).await
+        self.writer
+            .write(Durable::ForgetOldConfigurations, move |connection| {
+                configurations::forget(connection, &unused, before)
+            })
+            .await
     }
 
     async fn forget_old_runs(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
         let now = self.clock.now().wall;
-        self.writer.write(move |connection| runs::forget_old(connection, before, now, limit)).await
+        self.writer
+            .write(Durable::ForgetOldRuns, move |connection| runs::forget_old(connection, before, now, limit))
+            .await
     }
 
     async fn check(&self) -> Result<(), Unavailable> {
         let at = self.clock.now().wall;
-        self.writer.write(move |connection| schema::touch(connection, at)).await
+        self.writer.write(Durable::Check, move |connection| schema::touch(connection, at)).await
     }
 }
 

@@ -20,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::failpoint::Leg;
+
 /// How long the parts of making a connection took; `None` for a part that was not needed.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Making {
@@ -177,7 +179,10 @@ impl Counted {
 
     fn count(&self, outcome: &Poll<io::Result<usize>>) {
         match outcome {
-            Poll::Ready(Ok(bytes)) => self.wire.count(*bytes),
+            Poll::Ready(Ok(bytes)) => {
+                self.wire.count(*bytes);
+                Leg::Sent.reached();
+            }
             Poll::Ready(Err(_)) => self.wire.count(self.socket.doubt()),
             Poll::Pending => {}
         }

@@ -48,6 +48,7 @@ use super::connector::Peer;
 use super::counted::Wire;
 use super::error::{self, Cause};
 use super::keep_alive;
+use crate::failpoint::Leg;
 
 /// A request on its way.
 pub(super) struct HttpFlight {
@@ -242,6 +243,9 @@ impl HttpFlight {
     }
 
     fn finish(&mut self, result: Result<WireResponse, Cause>) -> Exchange {
+        if result.is_ok() {
+            Leg::Answered.reached();
+        }
         let result = result.map_err(|cause| self.as_met(cause));
         let phase = match &result {
             Err(cause) if self.head.is_none() => self.verdict(cause),

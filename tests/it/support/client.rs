@@ -32,6 +32,10 @@ impl Ask {
         Self { method: Method::GET, path: path.into(), headers: Vec::new(), body: Bytes::new() }
     }
 
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, ..Self::get(path) }
+    }
+
     /// A POST of JSON.
     pub(crate) fn post(path: impl Into<String>, body: &Value) -> Self {
         Self::post_text(path, body.to_string()).header("content-type", "application/json")
@@ -120,7 +124,7 @@ impl Client {
 
     /// A DELETE.
     pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.send(Ask { method: Method::DELETE, ..Ask::get(path) }).await
+        self.send(Ask::delete(path)).await
     }
 
     /// Runs an operation.

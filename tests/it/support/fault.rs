@@ -2,6 +2,7 @@
 
 use std::panic;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Once;
 
 use causeway_actors::integration::PanicNow;
@@ -46,4 +47,14 @@ pub(crate) fn installed(name: &str) -> PathBuf {
     ];
     let found = places.iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/peers faults"))
+}
+
+/// Has a program see another time of day, and measure time as it passes.
+pub(crate) fn with_clock<'a>(command: &'a mut Command, variable: &str, value: &Path) -> &'a mut Command {
+    command
+        .env("LD_PRELOAD", installed("libfaketimeMT.so.1"))
+        .env(variable, value)
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1")
 }

@@ -40,6 +40,7 @@ pub(crate) fn causeway(arguments: &[&str]) -> Command {
         "CAUSEWAY_ADMIN_URL",
         "CAUSEWAY_CLIENT_KEY",
         "CAUSEWAY_OPERATOR_KEY",
+        "FAILPOINTS",
         "NO_COLOR",
     ] {
         command.env_remove(variable);
@@ -85,12 +86,21 @@ impl Process {
 
     /// Waits until a server says where it listens: the business API and the admin API.
     pub(crate) async fn serves(&mut self) -> (Client, Client) {
-        self.says("where it listens", |out| {
-            let lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            let address = |line: &Value, name: &str| Some(Client::new(line[name].as_str()?.parse().ok()?));
-            lines.filter_map(|line| address(&line, "api").zip(address(&line, "admin"))).next()
+        self.says("where it listens", listens).await
+    }
+
+    /// The same of a server that may end before; then `None`.
+    pub(crate) async fn serves_or_ends(&mut self) -> Option<(Client, Client)> {
+        until("a server serves or ends", async || match listens(&text(&self.out)) {
+            Some(listens) => Some(Some(listens)),
+            None => self.has_ended().then_some(None),
         })
         .await
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_some()
     }
 
     /// Asks it to end, as an operator or an orchestrator does.
@@ -143,6 +153,13 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where a server says that it listens.
+fn listens(out: &str) -> Option<(Client, Client)> {
+    let lines = out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let address = |line: &Value, name: &str| Some(Client::new(line[name].as_str()?.parse().ok()?));
+    lines.filter_map(|line| address(&line, "api").zip(address(&line, "admin"))).next()
 }
 
 fn read(pipe: impl Read + Send + 'static, text: Text) -> thread::JoinHandle<()> {

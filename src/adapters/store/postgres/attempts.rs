@@ -7,6 +7,7 @@ use super::super::rows::{KeptAttempt, SealedAttempt, millis, youngest};
 use super::database::{Database, Param};
 use super::dead::given;
 use super::runs::{Conditions, each, limit_of};
+use crate::failpoint::Durable;
 
 /// Writes attempts down.
 pub(super) async fn append(database: &Database, attempts: &[SealedAttempt]) -> Result<(), Unavailable> {
@@ -27,7 +28,7 @@ pub(super) async fn append(database: &Database, attempts: &[SealedAttempt]) -> R
     let sql = "INSERT INTO attempts (id, at, run, integration, endpoint, correlation_id, outcome, status, record) \
                SELECT * FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
                $8::bigint[], $9::bytea[]) ON CONFLICT DO NOTHING";
-    database.count(sql, &params).await.map(drop)
+    database.count(Durable::AppendAttempts, sql, &params).await.map(drop)
 }
 
 /// Attempts, newest first.
@@ -72,5 +73,5 @@ pub(super) async fn forget_old(
     limit: usize,
 ) -> Result<usize, Unavailable> {
     let sql = "DELETE FROM attempts WHERE id = ANY (ARRAY (SELECT id FROM attempts WHERE id < $1 ORDER BY id LIMIT $2))";
-    database.count(sql, &[&youngest("att", before), &limit_of(limit)]).await
+    database.count(Durable::ForgetOldAttempts, sql, &[&youngest("att", before), &limit_of(limit)]).await
 }

@@ -9,6 +9,7 @@ use deadpool_postgres::Client;
 use tokio::sync::oneshot;
 
 use super::database::{Database, Failed, unavailable};
+use crate::failpoint::Durable;
 
 /// The most calls in one transaction.
 const MAX_GROUP: usize = 128;
@@ -17,6 +18,9 @@ const MAX_WRITERS: usize = 2;
 
 /// A kind of call, and how many of them are written at once.
 pub(super) trait Kind: 'static {
+    /// What is written.
+    const WHAT: Durable;
+
     /// What is asked.
     type Call: 'static;
     /// What comes of it.
@@ -71,8 +75,9 @@ impl<K: Kind> Batch<K> {
     }
 
     async fn group(database: &Database, calls: Vec<K::Call>, replies: Vec<Reply<K>>) {
-        let written =
-            database.write(calls.len(), async |client: &Client| K::write(client, &calls).await).await;
+        let written = database
+            .write(K::WHAT, calls.len(), async |client: &Client| K::write(client, &calls).await)
+            .await;
         // Whoever asked may have left.
         match written {
             Ok(done) => {

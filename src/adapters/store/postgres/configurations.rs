@@ -4,8 +4,9 @@ use causeway_actors::store::{ConfigurationId, Unavailable};
 use causeway_core::time::Wall;
 
 use super::super::rows::millis;
-use super::database::Database;
+use super::database::{Database, Param};
 use super::runs::{each, limit_of};
+use crate::failpoint::Durable;
 
 /// Keeps the files of a configuration.
 pub(super) async fn keep(
@@ -16,7 +17,8 @@ pub(super) async fn keep(
 ) -> Result<(), Unavailable> {
     let sql = "INSERT INTO configurations (id, kept_at, files) VALUES ($1, $2, $3) \
                ON CONFLICT (id) DO UPDATE SET kept_at = excluded.kept_at";
-    database.count(sql, &[&id.0.as_slice(), &millis(at), &sealed]).await.map(drop)
+    let params: [Param<'_>; 3] = [&id.0.as_slice(), &millis(at), &sealed];
+    database.count(Durable::KeepConfiguration, sql, &params).await.map(drop)
 }
 
 /// The files of a configuration.
@@ -41,5 +43,6 @@ pub(super) async fn forget_old(
                AND NOT EXISTS (SELECT 1 FROM dead_letters JOIN runs ON runs.id = dead_letters.run \
                WHERE runs.configuration = old.id) LIMIT $3))";
     let current: Vec<&[u8]> = current.iter().map(|id| id.0.as_slice()).collect();
-    database.count(sql, &[&millis(before), &current, &limit_of(limit)]).await
+    let params: [Param<'_>; 3] = [&millis(before), &current, &limit_of(limit)];
+    database.count(Durable::ForgetOldConfigurations, sql, &params).await
 }

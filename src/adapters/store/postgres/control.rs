@@ -7,6 +7,7 @@ use super::super::rows::{millis, wall};
 use super::database::{Database, Param};
 use super::dead::given_too;
 use super::runs::{each, limit_of};
+use crate::failpoint::Durable;
 
 /// Writes down who does what, and with it what holds from then on.
 pub(super) async fn audit(database: &Database, deed: &Deed) -> Result<(), Unavailable> {
@@ -17,19 +18,19 @@ pub(super) async fn audit(database: &Database, deed: &Deed) -> Result<(), Unavai
     let said: [Param<'_>; 5] = [&at, &deed.operator, &deed.action, &deed.subject, &reason];
     // Asked a second time, it is there twice: better than not at all.
     let done = match &deed.control {
-        None => database.count(INSERT, &said).await,
+        None => database.count(Durable::Audit, INSERT, &said).await,
         Some(Control { key, value: Some(value) }) => {
             let sql = format!(
                 "WITH said AS ({INSERT}) INSERT INTO control (key, value) VALUES ($6, $7) \
                  ON CONFLICT (key) DO UPDATE SET value = excluded.value"
             );
             let [a, b, c, d, e] = said;
-            database.count(&sql, &[a, b, c, d, e, key, value]).await
+            database.count(Durable::Audit, &sql, &[a, b, c, d, e, key, value]).await
         }
         Some(Control { key, value: None }) => {
             let [a, b, c, d, e] = said;
             let sql = format!("WITH said AS ({INSERT}) DELETE FROM control WHERE key = $6");
-            database.count(&sql, &[a, b, c, d, e, key]).await
+            database.count(Durable::Audit, &sql, &[a, b, c, d, e, key]).await
         }
     };
     done.map(drop)
@@ -41,9 +42,9 @@ pub(super) async fn keep(database: &Database, control: &Control) -> Result<(), U
     let done = match value {
         Some(value) => {
             let sql = "INSERT INTO control (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-            database.count(sql, &[key, value]).await
+            database.count(Durable::Keep, sql, &[key, value]).await
         }
-        None => database.count("DELETE FROM control WHERE key = $1", &[key]).await,
+        None => database.count(Durable::Keep, "DELETE FROM control WHERE key = $1", &[key]).await,
     };
     done.map(drop)
 }
@@ -83,5 +84,5 @@ pub(super) async fn forget_old(
 ) -> Result<usize, Unavailable> {
     let sql =
         "DELETE FROM audit WHERE id = ANY (ARRAY (SELECT id FROM audit WHERE at < $1 ORDER BY id LIMIT $2))";
-    database.count(sql, &[&millis(before), &limit_of(limit)]).await
+    database.count(Durable::ForgetOldDeeds, sql, &[&millis(before), &limit_of(limit)]).await
 }

@@ -13,6 +13,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::watch::Watch;
+use crate::failpoint::{Durable, Moment};
 
 /// The most connections, of those that work: one more holds the database.
 const MAX_CONNECTIONS: usize = 16;
@@ -167,6 +168,7 @@ impl Database {
     /// once, and must come to the same when it finds what it did before.
     pub(super) async fn write<T>(
         &self,
+        what: Durable,
         calls: usize,
         work: impl AsyncFn(&Client) -> Result<T, Failed>,
     ) -> Result<T, Failed> {
@@ -174,9 +176,12 @@ impl Database {
         let written = self
             .persistently(async |client: &Client| {
                 client.batch_execute(&self.begin).await?;
+                what.reached(Moment::Before);
                 let done = work(client).await?;
+                what.reached(Moment::Written);
                 client.batch_execute("COMMIT").await?;
-                Ok(done)
+                what.reached(Moment::Committed);
+                if what.is_lost() { Err(Failed::Slow) } else { Ok(done) }
             })
             .await;
         match &written {
@@ -193,14 +198,24 @@ impl Database {
     }
 
     /// Does one statement, for what it returns.
-    pub(super) async fn change(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Unavailable> {
-        let changed = self.write(1, async |client: &Client| rows(client, sql, params).await).await;
+    pub(super) async fn change(
+        &self,
+        what: Durable,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, Unavailable> {
+        let changed = self.write(what, 1, async |client: &Client| rows(client, sql, params).await).await;
         changed.map_err(|error| unavailable(&error))
     }
 
     /// Does one statement, for how many rows it is about.
-    pub(super) async fn count(&self, sql: &str, params: &[Param<'_>]) -> Result<usize, Unavailable> {
-        let changed = self.write(1, async |client: &Client| execute(client, sql, params).await).await;
+    pub(super) async fn count(
+        &self,
+        what: Durable,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<usize, Unavailable> {
+        let changed = self.write(what, 1, async |client: &Client| execute(client, sql, params).await).await;
         changed.map_err(|error| unavailable(&error))
     }
 

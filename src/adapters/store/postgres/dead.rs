@@ -10,6 +10,7 @@ use super::super::rows::{
 };
 use super::database::{Database, Failed, Param, execute};
 use super::runs::{Conditions, each, limit_of, read_record, read_unfinished};
+use crate::failpoint::Durable;
 
 /// Says that a person has to look at runs.
 pub(super) async fn bury(client: &Client, dead: impl Iterator<Item = (&End, &Death)>) -> Result<(), Failed> {
@@ -37,7 +38,10 @@ pub(super) async fn bury(client: &Client, dead: impl Iterator<Item = (&End, &Dea
 
 /// Nobody has to look at it any more.
 pub(super) async fn forget(database: &Database, run: &RunId) -> Result<bool, Unavailable> {
-    Ok(database.count("DELETE FROM dead_letters WHERE run = $1", &[&run.as_str()]).await? == 1)
+    Ok(database
+        .count(Durable::ForgetDeadLetter, "DELETE FROM dead_letters WHERE run = $1", &[&run.as_str()])
+        .await?
+        == 1)
 }
 
 /// Text that a person gave, as the database can take it.
@@ -135,7 +139,7 @@ pub(super) async fn inquire_at(
     at: Option<Wall>,
 ) -> Result<(), Unavailable> {
     let sql = "UPDATE dead_letters SET inquire_at = $2 WHERE run = $1";
-    database.count(sql, &[&run.as_str(), &at.map(millis)]).await.map(drop)
+    database.count(Durable::Inquire, sql, &[&run.as_str(), &at.map(millis)]).await.map(drop)
 }
 
 /// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none, or has changed.
@@ -156,7 +160,7 @@ pub(super) async fn reopen(database: &Database, reopened: &SealedReopened) -> Re
         &reopened.state,
         &reopened.is_resolved,
     ];
-    if database.count(sql, &params).await? == 1 {
+    if database.count(Durable::Reopen, sql, &params).await? == 1 {
         return Ok(true);
     }
     // Asked once more, it has been taken up already.
@@ -172,7 +176,7 @@ pub(super) async fn forget_old(
 ) -> Result<usize, Unavailable> {
     let sql = "DELETE FROM dead_letters WHERE run = ANY (ARRAY (SELECT run FROM dead_letters WHERE died_at < $1 \
                ORDER BY run LIMIT $2))";
-    database.count(sql, &[&millis(before), &limit_of(limit)]).await
+    database.count(Durable::ForgetOldDeadLetters, sql, &[&millis(before), &limit_of(limit)]).await
 }
 
 /// Text that a person gave, where one did.

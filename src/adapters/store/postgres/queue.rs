@@ -14,6 +14,7 @@ use super::super::turns;
 use super::batch::Kind;
 use super::database::{Database, Failed, rows, unavailable};
 use super::runs::{each, limit_of, number, read_unfinished};
+use crate::failpoint::Durable;
 
 /// The runs of a rank that are due, of each client by itself. Clients are found in the index one after the other, not
 /// by going through the runs.
@@ -34,7 +35,7 @@ pub(super) async fn lease(
     limit: usize,
     turn: usize,
 ) -> Result<Vec<SealedLease>, Unavailable> {
-    let leased = database.write(1, async |client: &Client| {
+    let leased = database.write(Durable::Lease, 1, async |client: &Client| {
         let mut due: Vec<String> = Vec::new();
         for rank in turns::ranks(turn) {
             if due.len() >= limit {
@@ -92,7 +93,7 @@ pub(super) async fn heartbeat(
         runs.iter().map(|(id, fence)| (id.as_str(), i64::from(*fence))).unzip();
     let sql = "UPDATE runs SET lease_until = $3 FROM UNNEST($1::text[], $2::bigint[]) AS held (id, fence) \
                WHERE runs.id = held.id AND runs.fence = held.fence AND runs.lease_until IS NOT NULL RETURNING runs.id, runs.fence";
-    let kept = database.change(sql, &[&ids, &fences, &millis(until)]).await?;
+    let kept = database.change(Durable::Heartbeat, sql, &[&ids, &fences, &millis(until)]).await?;
     let kept: Vec<(String, i64)> = each(&kept, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
     let kept: HashSet<(String, i64)> = kept.into_iter().collect();
     let lost = runs.iter().filter(|(id, fence)| !kept.contains(&(id.to_string(), i64::from(*fence))));
@@ -103,6 +104,7 @@ pub(super) async fn heartbeat(
 pub(super) struct Parks;
 
 impl Kind for Parks {
+    const WHAT: Durable = Durable::Park;
     type Call = SealedPark;
     type Done = bool;
 
@@ -136,13 +138,13 @@ impl Kind for Parks {
 pub(super) async fn cancel(database: &Database, id: &RunId) -> Result<bool, Unavailable> {
     let sql = "UPDATE runs SET cancel = true, not_before = 0, rank = 0 \
                WHERE id = $1 AND queue IS NOT NULL AND lease_until IS NULL";
-    Ok(database.count(sql, &[&id.as_str()]).await? == 1)
+    Ok(database.count(Durable::Cancel, sql, &[&id.as_str()]).await? == 1)
 }
 
 /// Takes back leases that have run out.
 pub(super) async fn release(database: &Database, by: Wall) -> Result<usize, Unavailable> {
     let sql = "UPDATE runs SET lease_until = NULL WHERE lease_until IS NOT NULL AND lease_until <= $1";
-    database.count(sql, &[&millis(by)]).await
+    database.count(Durable::Release, sql, &[&millis(by)]).await
 }
 
 /// What waits at the integrations.

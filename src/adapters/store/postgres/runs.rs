@@ -15,6 +15,7 @@ use super::super::rows::{
 use super::batch::Kind;
 use super::database::{Database, Failed, Param, execute, rows, unavailable};
 use super::dead;
+use crate::failpoint::Durable;
 
 /// How often a claim is tried whose key is let go of meanwhile.
 const TRIES: usize = 4;
@@ -36,6 +37,7 @@ pub(super) fn limit_of(limit: usize) -> i64 {
 pub(super) struct Claims;
 
 impl Kind for Claims {
+    const WHAT: Durable = Durable::Claim;
     type Call = Row;
     type Done = Option<SealedKnown>;
 
@@ -219,6 +221,7 @@ fn ids<C: FromIterator<String>>(found: Vec<Found>) -> Result<C, Failed> {
 pub(super) struct Records;
 
 impl Kind for Records {
+    const WHAT: Durable = Durable::Record;
     type Call = Standing;
     type Done = bool;
 
@@ -258,6 +261,7 @@ impl Kind for Records {
 pub(super) struct Ends;
 
 impl Kind for Ends {
+    const WHAT: Durable = Durable::Finish;
     type Call = End;
     type Done = bool;
 
@@ -288,13 +292,17 @@ impl Kind for Ends {
 /// Takes a run back.
 pub(super) async fn forget(database: &Database, id: &RunId) -> Result<(), Unavailable> {
     let sql = "DELETE FROM runs WHERE id = $1 AND finished_at IS NULL";
-    database.count(sql, &[&id.as_str()]).await.map(drop)
+    database.count(Durable::Forget, sql, &[&id.as_str()]).await.map(drop)
 }
 
 /// Takes back runs that were refused; how many were there. One that somebody has leased stays.
 pub(super) async fn take_back(database: &Database, ids: &[String]) -> Result<usize, Unavailable> {
     database
-        .count("DELETE FROM runs WHERE id = ANY ($1) AND finished_at IS NULL AND fence = 0", &[&ids])
+        .count(
+            Durable::TakeBack,
+            "DELETE FROM runs WHERE id = ANY ($1) AND finished_at IS NULL AND fence = 0",
+            &[&ids],
+        )
         .await
 }
 
@@ -310,7 +318,8 @@ pub(super) async fn forget_old(
     let sql = "DELETE FROM runs WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE id < $3 AND finished_at < $1 \
                AND (claim IS NULL OR claim_until <= $4) AND NOT EXISTS \
                (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT $2))";
-    database.count(sql, &[&millis(before), &limit_of(limit), &youngest, &millis(now)]).await
+    let params: [Param<'_>; 4] = [&millis(before), &limit_of(limit), &youngest, &millis(now)];
+    database.count(Durable::ForgetOldRuns, sql, &params).await
 }
 
 /// Reads a run.
@@ -378,7 +387,7 @@ impl Conditions {
 pub(super) async fn mark_recovered(database: &Database) -> Result<usize, Unavailable> {
     let sql = "UPDATE runs SET recovered = true \
                WHERE (finished_at IS NULL AND queue IS NULL) OR lease_until IS NOT NULL";
-    database.count(sql, &[]).await
+    database.count(Durable::Recover, sql, &[]).await
 }
 
 /// Runs, newest first.

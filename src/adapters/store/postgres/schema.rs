@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 
 use super::super::sealing::{Keyring, Unsealable};
 use super::database::describe;
+use crate::failpoint::{Durable, Moment};
 
 /// The steps, in order; one that has been released is never changed.
 pub(super) const STEPS: [&str; 4] = [
@@ -44,6 +45,7 @@ pub(super) async fn bring_up_to_date(client: &mut Client) -> Result<(), SchemaEr
     // Who may not make schemas may still use one that was made for it.
     let there = client.query("SELECT 1 FROM pg_namespace WHERE nspname = 'causeway'", &[]).await?;
     if there.is_empty() {
+        Durable::Schema.reached(Moment::Before);
         client.batch_execute("CREATE SCHEMA causeway").await?;
     }
     client.batch_execute("CREATE TABLE IF NOT EXISTS versions (version bigint NOT NULL PRIMARY KEY)").await?;
@@ -54,24 +56,32 @@ pub(super) async fn bring_up_to_date(client: &mut Client) -> Result<(), SchemaEr
         return Err(SchemaError::Newer { found });
     }
     for (number, step) in (1..=newest).zip(STEPS).filter(|(number, _)| *number > found) {
+        Durable::Schema.reached(Moment::Before);
         let transaction = client.transaction().await?;
         transaction.batch_execute(step).await?;
         transaction.execute("INSERT INTO versions (version) VALUES ($1)", &[&number]).await?;
+        Durable::Schema.reached(Moment::Written);
         transaction.commit().await?;
+        Durable::Schema.reached(Moment::Committed);
         tracing::info!(version = number, "the store's tables are brought up to date");
     }
     Ok(())
 }
 
 /// Makes sure that everything sealed in it can be opened, and that the key that seals is known to it.
-pub(super) async fn check_keys(client: &Client, keyring: &Keyring) -> Result<(), SchemaError> {
+pub(super) async fn check_keys(client: &mut Client, keyring: &Keyring) -> Result<(), SchemaError> {
     for seal in client.query("SELECT key, sealed FROM seals", &[]).await? {
         let (key, sealed): (String, Vec<u8>) = (seal.try_get(0)?, seal.try_get(1)?);
         keyring.open(&place(&key), &sealed).map_err(SchemaError::Keys)?;
     }
     let key = keyring.sealing();
     let insert = "INSERT INTO seals (key, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    client.execute(insert, &[&key, &keyring.seal(&place(key), b"causeway")]).await?;
+    Durable::Seal.reached(Moment::Before);
+    let transaction = client.transaction().await?;
+    transaction.execute(insert, &[&key, &keyring.seal(&place(key), b"causeway")]).await?;
+    Durable::Seal.reached(Moment::Written);
+    transaction.commit().await?;
+    Durable::Seal.reached(Moment::Committed);
     Ok(())
 }
 
@@ -81,10 +91,13 @@ fn place(key: &str) -> String {
 
 /// Says whose the database is from now on. What its former server is writing is waited for; it writes nothing after.
 pub(super) async fn take(client: &mut Client) -> Result<i64, tokio_postgres::Error> {
+    Durable::Own.reached(Moment::Before);
     let transaction = client.transaction().await?;
     transaction.execute("SELECT pg_advisory_xact_lock(4851453741532)", &[]).await?;
     let epoch = transaction.query_one("UPDATE owner SET epoch = epoch + 1 RETURNING epoch", &[]).await?;
     let epoch = epoch.try_get(0)?;
+    Durable::Own.reached(Moment::Written);
     transaction.commit().await?;
+    Durable::Own.reached(Moment::Committed);
     Ok(epoch)
 }

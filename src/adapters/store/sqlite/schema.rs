@@ -6,6 +6,7 @@ use causeway_core::time::Wall;
 use rusqlite::{Connection, params};
 
 use super::super::sealing::Keyring;
+use crate::failpoint::{Durable, Moment};
 
 /// `CWAY`.
 pub(super) const APPLICATION_ID: i64 = 0x4357_4159;
@@ -55,11 +56,14 @@ pub(super) fn bring_up_to_date(connection: &mut Connection) -> Result<(), Schema
         return Err(SchemaError::Newer { found: version });
     }
     for (number, step) in STEPS.iter().enumerate().skip(version) {
+        Durable::Schema.reached(Moment::Before);
         let transaction = connection.transaction()?;
         transaction.execute_batch(step)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", i64::try_from(number + 1).unwrap_or(i64::MAX))?;
+        Durable::Schema.reached(Moment::Written);
         transaction.commit()?;
+        Durable::Schema.reached(Moment::Committed);
         tracing::info!(version = number + 1, "the store's tables are brought up to date");
     }
     Ok(())
@@ -74,10 +78,15 @@ pub(super) fn check_keys(connection: &Connection, keyring: &Keyring) -> Result<(
         keyring.open(&place(&key), &sealed).map_err(SchemaError::Keys)?;
     }
     let key = keyring.sealing();
-    connection.execute(
+    Durable::Seal.reached(Moment::Before);
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute(
         "INSERT INTO seals (key, sealed) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
         params![key, keyring.seal(&place(key), b"causeway")],
     )?;
+    Durable::Seal.reached(Moment::Written);
+    transaction.commit()?;
+    Durable::Seal.reached(Moment::Committed);
     Ok(())
 }
 

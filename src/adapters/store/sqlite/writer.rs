@@ -20,6 +20,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::super::watch::Watch;
+use crate::failpoint::{Durable, Moment};
 
 /// The most calls that wait for the thread.
 const MAX_WAITING: usize = 16_384;
@@ -33,11 +34,13 @@ pub(super) struct Writer {
 
 /// A call: it may be run several times, and is answered once.
 trait Job: Send {
+    fn what(&self) -> Durable;
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
     fn answer(self: Box<Self>, committed: Result<(), Unavailable>);
 }
 
 struct Call<T, F> {
+    what: Durable,
     work: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, Unavailable>>,
@@ -48,8 +51,14 @@ where
     T: Send,
     F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
 {
+    fn what(&self) -> Durable {
+        self.what
+    }
+
     fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.what.reached(Moment::Before);
         self.value = Some((self.work)(connection)?);
+        self.what.reached(Moment::Written);
         Ok(())
     }
 
@@ -72,16 +81,18 @@ impl Writer {
 
     /// Does `work` in a transaction, and returns when that is on disk. `work` may be run more than once, and must come to
     /// the same when it finds what it did before.
-    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, Unavailable>
+    pub(super) async fn write<T, F>(&self, what: Durable, work: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (reply, answered) = oneshot::channel();
-        self.jobs.try_send(Box::new(Call { work, value: None, reply })).map_err(|error| match error {
-            TrySendError::Full(_) => Unavailable(format!("{MAX_WAITING} calls wait for it already")),
-            TrySendError::Disconnected(_) => Unavailable("its thread has ended".to_owned()),
-        })?;
+        self.jobs.try_send(Box::new(Call { what, work, value: None, reply })).map_err(
+            |error| match error {
+                TrySendError::Full(_) => Unavailable(format!("{MAX_WAITING} calls wait for it already")),
+                TrySendError::Disconnected(_) => Unavailable("its thread has ended".to_owned()),
+            },
+        )?;
         answered.await.unwrap_or_else(|_| Err(Unavailable("its thread has ended".to_owned())))
     }
 }
@@ -143,7 +154,12 @@ impl Thread {
             // What cannot be taken back is dropped with the connection.
             let _ = connection.execute_batch("ROLLBACK");
         }
-        done
+        done?;
+        group.iter().for_each(|job| job.what().reached(Moment::Committed));
+        if group.iter().any(|job| job.what().is_lost()) {
+            return Err(failure(rusqlite::ffi::SQLITE_IOERR, "its answer was lost"));
+        }
+        Ok(())
     }
 }
 
@@ -152,10 +168,13 @@ fn reopen(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let connection = super::connect(path)?;
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy != 0 {
-        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
-        return Err(rusqlite::Error::SqliteFailure(code, Some("its log is in use".to_owned())));
+        return Err(failure(rusqlite::ffi::SQLITE_BUSY, "its log is in use"));
     }
     Ok(connection)
+}
+
+fn failure(code: std::ffi::c_int, what: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(what.to_owned()))
 }
 
 /// Whether an error is about what one call asked for, and not about the file.
