@@ -16,7 +16,7 @@ use causeway_actors::Attempts;
 use causeway_actors::clock::Clock;
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::LogPlan;
-use causeway_actors::ports::Transport;
+use causeway_actors::ports::{Ledger, Transport};
 use causeway_actors::router::Keeper;
 use causeway_actors::span::Spans;
 use causeway_actors::store::Unavailable;
@@ -27,6 +27,7 @@ use crate::adapters::traces::{self, Exporting, TracesError};
 use crate::adapters::transport::{HttpTransport, tls};
 use crate::api::{self, Live, Shown, State};
 use crate::attempt_log::{self, AttemptLog};
+use crate::limit_ledger::{self, LimitLedger};
 use crate::plans::{self, Plans};
 use crate::queue::{self, Queues};
 use crate::reconciliation;
@@ -41,6 +42,8 @@ const MAX_CONNECTIONS: usize = 10_000;
 const LISTENER_GRACE: u64 = 1;
 /// How long the last spans may take to their collector.
 const TRACES_GRACE: Duration = Duration::from_secs(3);
+/// How long what is left of limits may take to be told and written at the end.
+const LIMITS_GRACE: Duration = Duration::from_secs(2);
 /// How long what became of attempts may take to be written at the end.
 const ATTEMPTS_GRACE: Duration = Duration::from_secs(2);
 
@@ -92,8 +95,9 @@ pub struct Running {
     pub admin: SocketAddr,
     state: Arc<State>,
     handles: [ServerHandle; 2],
-    tasks: [JoinHandle<()>; 5],
+    tasks: [JoinHandle<()>; 6],
     attempts: Arc<AttemptLog>,
+    ledger: Arc<LimitLedger>,
     exporting: Option<Exporting>,
     drain: Duration,
 }
@@ -130,6 +134,7 @@ impl App {
         let store = store::open(&self.settings.server.store, &self.settings.server.encryption, clock).await?;
         let configuration = recovery::keep(&*store, &self.settings).await?;
         let left = store.unfinished_runs().await?;
+        let ledger = LimitLedger::open(Arc::clone(&store), clock).await?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let server = &self.settings.server;
         let (spans, exporting) =
@@ -152,6 +157,7 @@ impl App {
                 queued: Arc::new(move |integration| waiting.queued(integration)),
                 is_paused: Arc::new(move |integration| paused.is_paused(integration)),
             }),
+            limits: Some((Arc::clone(&ledger) as Arc<dyn Ledger>, ledger.memory().clone())),
             clock,
             io_threads: if listen.io_threads == 0 { cores } else { listen.io_threads as usize },
             max_runs: listen.max_in_flight as usize,
@@ -185,11 +191,12 @@ impl App {
             actix_web::rt::spawn(reconciliation::work(Arc::clone(&state), home)),
             actix_web::rt::spawn(retention::sweep(Arc::clone(&state), retention)),
             actix_web::rt::spawn(attempt_log::keep(waiting_attempts, Arc::clone(state.store()))),
+            actix_web::rt::spawn(limit_ledger::work(Arc::clone(&ledger), Arc::clone(&state))),
         ];
         for redrive in redriven {
             actix_web::rt::spawn(redrives::work(Arc::clone(&state), redrive, 0));
         }
-        Ok(Running { api, admin, state, handles, tasks, attempts, exporting, drain: listen.drain })
+        Ok(Running { api, admin, state, handles, tasks, attempts, ledger, exporting, drain: listen.drain })
     }
 }
 
@@ -211,6 +218,13 @@ impl Running {
         }
         // They are no promise: what the store does not take in time is let go of.
         let _ = tokio::time::timeout(ATTEMPTS_GRACE, self.attempts.flush()).await;
+        // What was reserved and is not used is given back. Runs that go on may take more, and nobody would be told.
+        let settled = async { self.ledger.close(self.state.mesh().settle().await, drained).await };
+        if tokio::time::timeout(LIMITS_GRACE, settled).await.is_err() {
+            tracing::warn!(
+                "what is left of limits was not written down in time: the next start begins with less"
+            );
+        }
         self.tasks.iter().for_each(JoinHandle::abort);
         for handle in &self.handles {
             handle.stop(true).await;

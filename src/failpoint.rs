@@ -76,6 +76,8 @@ durable! {
     Audit = "audit",
     /// What holds without anybody's word.
     Keep = "keep",
+    /// What of limits outlives the process, and that it is alive.
+    KeepLimits = "keep_limits",
     /// What was sent and what came back.
     AppendAttempts = "append_attempts",
     /// Attempts that are old.
@@ -86,6 +88,8 @@ durable! {
     ForgetOldDeadLetters = "forget_old_dead_letters",
     /// Runs that are old.
     ForgetOldRuns = "forget_old_runs",
+    /// Records of limits that tell nothing any more.
+    ForgetOldLimits = "forget_old_limits",
     /// Configurations that nobody goes by.
     ForgetOldConfigurations = "forget_old_configurations",
     /// Whether the store can be written to; nobody relies on what it writes.

@@ -11,6 +11,8 @@ use crate::settings::Retention;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(60);
+/// For how long what of limits tells nothing any more is kept: a clock that was set back may say otherwise.
+const LIMITS: Duration = Duration::from_secs(86_400);
 /// How much is let go in one piece.
 const SLICE: usize = 500;
 /// The same of configurations: each is some files.
@@ -28,6 +30,7 @@ pub(crate) async fn sweep(state: Arc<State>, retention: Retention) {
         let (store, now) = (&**state.store(), state.clock().now().wall);
         tell("attempts", attempts(store, ago(now, retention.attempts)).await);
         tell("entries of the audit trail", deeds(store, ago(now, retention.audit)).await);
+        tell("records of limits", limits(store, ago(now, LIMITS)).await);
         tell("runs", runs(store, ago(now, retention.runs), ago(now, retention.dead_letters)).await);
         let holds = state.live().configuration();
         tell("configurations", configurations(store, vec![held, holds], ago(now, MET)).await);
@@ -52,6 +55,10 @@ async fn attempts(store: &dyn Store, before: Wall) -> Result<(), Unavailable> {
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+async fn limits(store: &dyn Store, before: Wall) -> Result<(), Unavailable> {
+    store.forget_old_limits(before, SLICE).await.map(drop)
 }
 
 async fn deeds(store: &dyn Store, before: Wall) -> Result<(), Unavailable> {

@@ -17,10 +17,11 @@ use std::time::Duration;
 use actix::dev::{MessageResponse, SendError, ToEnvelope};
 use actix::{Addr, Arbiter, ArbiterHandle, Context, Handler, Message, Supervisor};
 use causeway_core::breaker::ModeChange;
+use causeway_core::limits::Record;
 use causeway_core::name::IntegrationName;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::integration::{IntegrationActor, Parts, Reconfigure, Reset, SetMode, Wake};
+use crate::integration::{IntegrationActor, Parts, Reconfigure, Reset, SetMode, Settle, Wake};
 use crate::metric::{Labels, Metric};
 use crate::permits::Permits;
 use crate::plan::{IntegrationPlan, LogPlan};
@@ -234,6 +235,16 @@ impl Place {
     pub async fn set_mode(&self, change: ModeChange) -> Result<(), Unreachable> {
         let (done, when_done) = oneshot::channel();
         self.send(SetMode { change, done }).map_err(|_| Unreachable)?;
+        when_done.await.map_err(|_| Unreachable)
+    }
+
+    /// What the next life of the process is to know of its limits; it does nothing by itself any more.
+    ///
+    /// # Errors
+    /// [`Unreachable`] when the actor did not take the command.
+    pub async fn settle(&self) -> Result<Vec<Record>, Unreachable> {
+        let (done, when_done) = oneshot::channel();
+        self.send(Settle { done }).map_err(|_| Unreachable)?;
         when_done.await.map_err(|_| Unreachable)
     }
 

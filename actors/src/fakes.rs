@@ -4,8 +4,11 @@
 //! whole, before or after the request has left. As a real one does, it ends what takes longer than the request's
 //! total timeout. It keeps every request with what became of it, so a test can compare what callers are told with
 //! what the provider saw, and assert that nothing leaks.
+//!
+//! A [`ScriptedLedger`] is a disk for what of limits outlives the process: as slow as it is told, and it may fail.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,14 +19,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_core::classify::Phase;
 use causeway_core::failure::Reason;
+use causeway_core::limits::{Record, Subject};
 use causeway_core::time::Mono;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use metrics::Gauge;
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
 use crate::ports::{
-    Broken, Carrier, Client, Exchange, Flight, Target, Timings, Transport, WireRequest, WireResponse,
+    Broken, Carrier, Client, Exchange, Flight, Ledger, Target, Timings, Transport, WireRequest, WireResponse,
 };
 
 /// What a scripted request comes to.
@@ -251,5 +256,64 @@ impl Flight for ScriptedFlight {
 impl Drop for ScriptedFlight {
     fn drop(&mut self) {
         self.transport.over(self.number, Fate::Dropped(self.phase()));
+    }
+}
+
+/// A disk for what of limits outlives the process. Clones are the same.
+#[derive(Clone, Default)]
+pub struct ScriptedLedger(Arc<Mutex<Disk>>);
+
+#[derive(Default)]
+struct Disk {
+    records: HashMap<Subject, Record>,
+    takes: Duration,
+    fails: bool,
+    asked: usize,
+}
+
+impl ScriptedLedger {
+    /// From now on each writing takes so long.
+    pub fn takes(&self, takes: Duration) {
+        self.lock().takes = takes;
+    }
+
+    /// From now on each writing fails, or none.
+    pub fn fails(&self, fails: bool) {
+        self.lock().fails = fails;
+    }
+
+    /// How often something was to be written.
+    pub fn asked(&self) -> usize {
+        self.lock().asked
+    }
+
+    /// What is on it.
+    pub fn records(&self) -> Vec<Record> {
+        self.lock().records.values().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for ScriptedLedger {
+    fn keep(&self, records: Vec<Record>) -> oneshot::Receiver<bool> {
+        let (told, hears) = oneshot::channel();
+        let (disk, takes) = (self.clone(), {
+            let mut disk = self.lock();
+            disk.asked += 1;
+            disk.takes
+        });
+        tokio::spawn(async move {
+            tokio::time::sleep(takes).await;
+            let mut disk = disk.lock();
+            if !disk.fails {
+                disk.records.extend(records.into_iter().map(|record| (record.subject.clone(), record)));
+            }
+            // Whoever asked may have gone.
+            let _ = told.send(!disk.fails);
+        });
+        hears
     }
 }

@@ -36,19 +36,20 @@ use crate::clock::Clock;
 use crate::guard::{self, Restarts};
 use crate::meters::Meters;
 use crate::plan::{IntegrationPlan, LogPlan};
-use crate::ports::{Client, Transport};
+use crate::ports::{Client, Ledger, Transport};
 use crate::record::{self, Attempts, Record};
 use crate::span::{self, Attempt, Span, Spans};
 
 mod clients;
 mod handlers;
+mod keeping;
 mod messages;
 mod probes;
 mod reconfigure;
 mod restart;
 
 use clients::Clients;
-pub(crate) use messages::{AttemptFinished, AttemptOverdue, Reconfigure, Wake};
+pub(crate) use messages::{AttemptFinished, AttemptOverdue, LimitsWritten, Reconfigure, Settle, Wake};
 pub use messages::{Cancel, Execute, Reset, SetMode, StepEnd, StepReply};
 #[cfg(feature = "testing")]
 pub use messages::{DieNow, PanicNow};
@@ -67,8 +68,10 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) log: Arc<LogPlan>,
     pub(crate) seed: u64,
-    /// The limits that integrations share.
+    /// The limits that integrations share, and what is remembered of its own.
     pub(crate) groups: Groups,
+    /// Writes down what of limits outlives the process, where anything does.
+    pub(crate) ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// One integration's actor.
@@ -134,7 +137,12 @@ impl IntegrationActor {
             None => Integration::new(spec, &parts.groups, now, seed),
             Some(Snapshot { kept, generation, .. }) => {
                 let seed = seed.wrapping_add(*generation);
-                Integration::restarted(spec, &parts.groups, now, seed, kept, 0)
+                let mut kept = kept.clone();
+                if parts.ledger.is_some() {
+                    // The board is a little behind; the disk is not.
+                    kept.limits = kept.limits.without_quotas();
+                }
+                Integration::restarted(spec, &parts.groups, now, seed, &kept, 0)
             }
         };
         let quarantined = last.as_ref().is_some_and(|last| last.condition == Condition::Quarantined);
@@ -213,6 +221,7 @@ impl IntegrationActor {
                 }
             }
         }
+        self.tell_ledger(ctx, now);
         self.stale = true;
         if now.mono.since(self.posted) >= POST_EVERY {
             self.post(now);

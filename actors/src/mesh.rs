@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use actix::{Actor, Addr, Arbiter};
 use arc_swap::ArcSwap;
-use causeway_core::limits::Groups;
+use causeway_core::limits::{Groups, Memory, Record};
 use futures_util::future::join_all;
 
 use crate::board::Board;
@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::directory::{Directory, Place, Thread};
 use crate::integration::Parts;
 use crate::plan::{IntegrationPlan, LogPlan};
-use crate::ports::Transport;
+use crate::ports::{Ledger, Transport};
 use crate::record::Attempts;
 use crate::router::{Keeper, Router, Shared};
 use crate::span::Spans;
@@ -37,6 +37,8 @@ pub struct MeshSpec {
     pub attempts: Option<Arc<dyn Attempts>>,
     /// Keeps runs, where they are kept.
     pub keeper: Option<Keeper>,
+    /// Keeps what of limits outlives the process, where anything does, and what it has kept.
+    pub limits: Option<(Arc<dyn Ledger>, Memory)>,
     /// Reads time.
     pub clock: Clock,
     /// Threads for integrations; 0 places everything on the calling thread.
@@ -57,6 +59,7 @@ pub struct Mesh {
     spans: Option<Arc<dyn Spans>>,
     attempts: Option<Arc<dyn Attempts>>,
     keeper: Option<Keeper>,
+    ledger: Option<Arc<dyn Ledger>>,
     clock: Clock,
     arbiters: Vec<Arbiter>,
     seed: u64,
@@ -75,20 +78,23 @@ impl Mesh {
             spans,
             attempts,
             keeper,
+            limits,
             clock,
             io_threads,
             max_runs,
             seed,
         } = spec;
+        let (ledger, memory) = limits.unzip();
         let mesh = Self {
             directory: ArcSwap::default(),
             board: Arc::default(),
-            groups: Groups::new(),
+            groups: memory.map_or_else(Groups::new, Groups::remembering),
             stale: Arc::default(),
             transport,
             spans,
             attempts,
             keeper,
+            ledger,
             clock,
             arbiters: (0..io_threads).map(|_| Arbiter::new()).collect(),
             seed,
@@ -114,7 +120,8 @@ impl Mesh {
             clock: self.clock,
             log: Arc::clone(log),
             seed: self.seed.wrapping_add(index as u64),
-            groups: self.groups.clone(),
+            groups: self.groups.of(&plan.name),
+            ledger: self.ledger.clone(),
         };
         let shared = index.checked_rem(self.arbiters.len()).and_then(|index| self.arbiters.get(index));
         let thread = match shared {
@@ -178,6 +185,14 @@ impl Mesh {
     /// What HTTP reads.
     pub const fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// What the next life of the process is to know of limits: call when the runs are drained and before they are
+    /// stopped. What an actor does not tell is known as the disk has it.
+    pub async fn settle(&self) -> Vec<Record> {
+        let directory = self.directory();
+        let told = join_all(directory.places().map(|place| place.settle())).await;
+        told.into_iter().flatten().flatten().collect()
     }
 
     /// Ends the I/O threads, and with them every attempt still out: call when the runs are drained.

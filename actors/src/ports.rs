@@ -2,7 +2,8 @@
 //!
 //! [`Transport`] opens one [`Client`] per integration; a client sends one request and gives a [`Flight`] back: a
 //! future of the [`Exchange`] that can be asked, at any moment, whether the request has left. A [`CredentialSource`]
-//! reads an integration's credential again when the provider refuses the one in use.
+//! reads an integration's credential again when the provider refuses the one in use. A [`Ledger`] writes down what of limits
+//! outlives the process.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,12 +16,21 @@ use causeway_core::bulkhead::PoolSpec;
 use causeway_core::classify::Phase;
 use causeway_core::endpoint::Timeouts;
 use causeway_core::failure::Reason;
+use causeway_core::limits::Record;
 use causeway_core::name::IntegrationName;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use metrics::Gauge;
 use secrecy::{ExposeSecret, SecretSlice};
+use tokio::sync::oneshot;
 
 use crate::plan::Auth;
+
+/// Writes down what of limits outlives the process.
+pub trait Ledger: Send + Sync + 'static {
+    /// Has records written down, in the order in which they come. What is told: whether they are on disk. Those that are not
+    /// may be later, unless newer ones have come.
+    fn keep(&self, records: Vec<Record>) -> oneshot::Receiver<bool>;
+}
 
 /// Makes the HTTP client of an integration.
 pub trait Transport: Send + Sync + 'static {

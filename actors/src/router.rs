@@ -46,7 +46,8 @@ mod keeping;
 mod messages;
 
 pub use crate::meters::{announce, died};
-pub use keeping::{Keeper, STORE_UNAVAILABLE};
+pub use causeway_core::integration::STORE_UNAVAILABLE;
+pub use keeping::Keeper;
 pub use messages::{
     Abandon, Answer, Dispatch, Inquire, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Standing,
     Stays,

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use causeway_core::endpoint::Materialised;
 use causeway_core::idempotency::Role;
 use causeway_core::json::Json;
+use causeway_core::limits::{Life, Record};
 use causeway_core::name::{ClientName, CorrelationId, IntegrationName, OperationName, RunId};
 use causeway_core::operation::{Part, Run, RunStatus, Snapshot};
 use causeway_core::priority::Priority;
@@ -526,6 +527,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Lets go of what was done before then, at most `limit`, and says how many it were.
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
+
+    /// Writes down what of limits outlives the process, all or none, and when it was seen alive. A record takes the place of
+    /// the one before it of the same subject; one that tells nothing is let go of. Who writes down two of one subject waits for the first before it asks for the
+    /// second.
+    async fn keep_limits(&self, records: Vec<Record>, life: Life) -> Result<(), Unavailable>;
+
+    /// What was written down of limits, and when a process was last seen alive that used them, if one ever did.
+    async fn limits(&self) -> Result<(Vec<Record>, Option<Life>), Unavailable>;
+
+    /// Lets go of records of limits that told nothing any more before then, at most `limit`, and says how many it were.
+    async fn forget_old_limits(&self, before: Wall, limit: usize) -> Result<usize, Unavailable>;
 
     /// Writes attempts down, all or none. They are no promise: who cannot wait may let them go.
     async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable>;

@@ -92,6 +92,8 @@ struct Limit {
     remaining: u32,
     capacity: u32,
     resets_in_ms: u64,
+    /// Tokens of a calendar that are reserved on disk and not used yet; none of other kinds.
+    reserved: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -343,6 +345,7 @@ fn document(state: &State, place: &Place) -> Option<Integration> {
                 remaining: limit.remaining,
                 capacity: limit.capacity,
                 resets_in_ms: millis(limit.resets_in.saturating_sub(age)),
+                reserved: limit.reserved,
             })
             .collect(),
         parked_for_ms: view.parked_for.and_then(|left| left.checked_sub(age)).map(millis),

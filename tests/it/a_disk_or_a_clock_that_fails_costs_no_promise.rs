@@ -2,14 +2,14 @@
 //! done twice, and everything goes on when the fault has gone, without a restart.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use causeway::sandbox::Behaviour;
 use serde_json::json;
 
-use crate::support::fault;
+use crate::support::clock::Clock;
 use crate::support::process::causeway;
 use crate::support::promises::{fails, keyed, may_fail, promises_nothing, works_again, works_for};
 use crate::support::{Ask, Config, Process, Provider, charge, until};
@@ -79,20 +79,14 @@ async fn a_disk_that_is_full() {
     assert_eq!(provider.effects().len(), effects + 1);
 }
 
-/// A server whose wall clock is as a file says.
-fn with_clock(dir: &Path) -> (Process, PathBuf) {
-    let clock = dir.join("clock");
-    fs::write(&clock, "+0").expect("a file is written");
-    let mut command = causeway(&["serve", "--config", dir.to_str().expect("a path")]);
-    (Process::start(fault::with_clock(&mut command, "FAKETIME_TIMESTAMP_FILE", &clock)), clock)
-}
-
 #[tokio::test]
 async fn a_clock_that_jumps_while_something_is_under_way() {
     let (provider, dir) = (Provider::start(), tempfile::tempdir().expect("a directory"));
     let once = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge_once\"\n";
     Config::payments(&provider.url(), "[queue]\nlease = \"30s\"\n").operation("once", once).write(dir.path());
-    let (mut server, clock) = with_clock(dir.path());
+    let clock = Clock::new(dir.path());
+    let mut command = causeway(&["serve", "--config", dir.path().to_str().expect("a path")]);
+    let mut server = Process::start(clock.of(&mut command));
     let (api, _) = server.serves().await;
     let before = api.send(keyed("first")).await;
     before.ok();
@@ -104,7 +98,7 @@ async fn a_clock_that_jumps_while_something_is_under_way() {
         assert_eq!(accepted.status, 202, "{accepted:?}");
         let path = accepted.header("location").expect("where to look").to_owned();
         until("it is sent", async || (provider.arrivals().len() > arrivals).then_some(())).await;
-        fs::write(&clock, jump).expect("a file is written");
+        clock.set(jump);
         let run = until("it is over", async || {
             let run = api.get(&format!("{path}?wait=5")).await.ok();
             run["finished_at"].is_string().then_some(run)

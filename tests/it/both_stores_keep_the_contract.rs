@@ -13,8 +13,10 @@ use causeway_actors::store::{
     NewRun, Parked, Progress, Queue, Reopened, RunFilter, Store, StoredAnswer, Ticket,
 };
 use causeway_core::json::Json;
+use causeway_core::limits::{Life, Owner, QuotaRecord, Record, Rest, Subject};
 use causeway_core::name::{
-    ClientName, CorrelationId, EndpointName, IntegrationName, OperationName, RunId, StepName,
+    ClientName, CorrelationId, EndpointName, GroupName, IntegrationName, LimitName, OperationName, RunId,
+    StepName,
 };
 use causeway_core::operation::{Begin, CallPlan, Part, Plan, Run, RunStatus, StepPlan, Steps};
 use causeway_core::priority::Priority;
@@ -95,6 +97,7 @@ of_both!(
     runs_in_doubt_are_asked_about_when_it_is_time,
     what_operators_say_holds_and_is_told,
     attempts_are_found_by_what_they_are,
+    what_limits_have_told_last_is_what_is_known,
     what_is_old_goes_in_pieces,
     configurations_go_that_nobody_goes_by,
     everything_is_there_in_another_life,
@@ -550,6 +553,67 @@ async fn attempts_are_found_by_what_they_are(kept: Kept) {
     assert_eq!(store.forget_old_attempts(all[3].at, 2).await, Ok(2));
     assert_eq!(store.forget_old_attempts(all[3].at, 2).await, Ok(1));
     assert_eq!(found(none()).await, [4, 3]);
+}
+
+/// A record that tells everything that one may.
+fn record(owner: Owner, limit: Option<&str>, key: Option<u8>, until: u64) -> Record {
+    let at = Wall::from_unix_millis;
+    let subject = Subject {
+        owner,
+        limit: limit.map(|name| LimitName::new(name).expect("a name")),
+        key: key.map(|byte| [byte; 32]),
+    };
+    let quota = QuotaRecord { calendar: "day UTC".into(), ends: at(until), reserved: u32::MAX, late: 3 };
+    let rest = Some(Rest { left: 7, until: at(until - 1) });
+    Record {
+        subject,
+        at: at(1000),
+        quota: Some(quota),
+        drained_until: Some(at(until - 2)),
+        learned: rest,
+        rest,
+    }
+}
+
+async fn what_limits_have_told_last_is_what_is_known(kept: Kept) {
+    let store = kept.open().await;
+    assert_eq!(store.limits().await, Ok((Vec::new(), None)));
+    let (own, group) =
+        (Owner::Integration(name("stripe")), Owner::Group(GroupName::new("stripe").expect("a name")));
+    let life = |at| Life::alive(Wall::from_unix_millis(at));
+    let mut all = vec![
+        record(group, Some("day"), None, 9000),
+        record(own.clone(), None, None, 5000),
+        record(own.clone(), Some("day"), Some(1), 6000),
+        record(own.clone(), Some("day"), Some(2), 7000),
+        record(own.clone(), Some("day"), None, 8000),
+    ];
+    let known = async |store: &dyn Store| {
+        let (mut records, life) = store.limits().await.expect("it works");
+        records.sort_by(|one, other| one.subject.cmp(&other.subject));
+        (records, life)
+    };
+    all.sort_by(|one, other| one.subject.cmp(&other.subject));
+    for _ in 0..2 {
+        store.keep_limits(all.clone(), life(1)).await.expect("it works, asked twice too");
+        assert_eq!(known(&*store).await, (all.clone(), Some(life(1))));
+    }
+    // The latest takes the place of the one before it, and one that tells nothing leaves nothing.
+    let last = all.last_mut().expect("there are some");
+    *last = Record { quota: None, learned: None, ..last.clone() };
+    let gone = Record { quota: None, drained_until: None, learned: None, rest: None, ..all.remove(0) };
+    let ended = Life { at: Wall::from_unix_millis(2), ended: true, untold_until: None };
+    let told = vec![gone, all.last().expect("there are some").clone()];
+    store.keep_limits(told, ended).await.expect("it works");
+    assert_eq!(known(&*store).await, (all.clone(), Some(ended)));
+    // Those go that are over, and in pieces.
+    let over: Vec<Record> = (10..20).map(|key| record(own.clone(), Some("over"), Some(key), 3000)).collect();
+    store.keep_limits(over, life(3)).await.expect("it works");
+    assert_eq!(store.forget_old_limits(Wall::from_unix_millis(3001), 8).await, Ok(8));
+    assert_eq!(store.forget_old_limits(Wall::from_unix_millis(3001), 8).await, Ok(2));
+    assert_eq!(store.forget_old_limits(Wall::from_unix_millis(3001), 8).await, Ok(0));
+    drop(store);
+    assert_eq!(known(&*kept.open().await).await, (all, Some(life(3))));
 }
 
 async fn what_is_old_goes_in_pieces(kept: Kept) {

@@ -16,6 +16,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod client;
+pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod dashboards;
 pub(crate) mod dice;

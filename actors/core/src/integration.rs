@@ -43,7 +43,7 @@ use crate::bulkhead::{Bulkhead, PoolSpec};
 use crate::failure::{ErrorClass, Failure};
 use crate::idempotency::Doubt;
 use crate::idempotency::interrupted;
-use crate::limits::{Demand, DrainScope, Groups, LimitSpec, Limits, Taken};
+use crate::limits::{Demand, DrainScope, Due, Groups, LimitSpec, Limits, Record, Taken};
 use crate::operation::Tries;
 use crate::priority::Priority;
 use crate::retry::{Charge, Jitter, RetryBudget, RetrySpec};
@@ -69,6 +69,7 @@ pub use call::{
 };
 use patience::Patience;
 use probing::Prober;
+pub use refusal::STORE_UNAVAILABLE;
 pub use retrying::RETRY_BUDGET_EXHAUSTED;
 pub use view::View;
 
@@ -311,6 +312,25 @@ impl<T> Integration<T> {
             self.queue.released_limit(index, now.mono);
         }
         self.pump(now);
+    }
+
+    /// What the disk is to be told of its limits, after each event: most often nothing.
+    pub fn take_due(&mut self, now: Now) -> Vec<Due> {
+        self.limits.take_due(now)
+    }
+
+    /// The disk knows what it was told, or has failed: those who wait for that are tried.
+    pub fn written(&mut self, now: Now, due: &[Due], ok: bool) {
+        for limit in self.limits.written(now, due, ok) {
+            self.queue.released_limit(limit, now.mono);
+        }
+        self.pump(now);
+    }
+
+    /// What the next life of the process is to know of its limits; nothing is called any more by itself.
+    pub fn settle(&mut self, now: Now) -> Vec<Record> {
+        self.let_probe(false);
+        self.limits.settle(now)
     }
 
     /// When [`Self::advance`] is next needed; `None` while nothing waits.

@@ -18,6 +18,12 @@
 //! - what an answer's headers have told ([`Limits::learn`]; [`told`] reads them): it takes away, and never gives;
 //! - *parking* ([`Limits::park_until`]): the whole integration waits, where there are no limits, too.
 //!
+//! # What outlives the process
+//!
+//! Where the server keeps state on disk, a token of a calendar's quota is taken only when the disk knows it as taken, and
+//! drains and what was learned are told to it as they come ([`Limits::take_due`]). What comes back is remembered
+//! ([`Memory`]), and budgets go on with it; `keeping` has how.
+//!
 //! A limit has one budget, or one for each key (`budgets`); it belongs to one integration, or to several on different
 //! threads that share an account ([`groups`]).
 
@@ -27,8 +33,11 @@ pub mod calendar;
 pub mod concurrent;
 mod drain;
 pub mod groups;
+mod keeping;
 mod kept;
+mod memory;
 pub mod ramp;
+mod record;
 mod respec;
 pub mod sliding_window;
 mod spec;
@@ -39,6 +48,8 @@ pub mod told;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod lives;
+#[cfg(test)]
 mod properties;
 
 use std::sync::Arc;
@@ -48,10 +59,15 @@ use smallvec::SmallVec;
 
 use self::budget::{Mark, longer};
 use self::budgets::Budgets;
-pub use self::budgets::MAX_KEYS;
+pub use self::budgets::{Due, MAX_KEYS};
+pub use self::calendar::ASK_AGAIN;
 use self::groups::SharedLimit;
 pub use self::groups::{Groups, Watch};
+use self::keeping::Parking;
+pub use self::keeping::Reserving;
 pub use self::kept::Kept;
+pub use self::memory::{BLIND, Memory};
+pub use self::record::{Life, Owner, QuotaRecord, Record, Rest, Subject};
 pub use self::spec::{
     CalendarPeriod, CalendarSpec, ConcurrentSpec, Demand, DrainScope, Keyed, LearnHeaders, LearnSpec,
     LimitKey, LimitKind, LimitSpec, ResetForm, SlidingWindowSpec, Take, Told,
@@ -121,6 +137,8 @@ pub struct LimitSnapshot {
     pub resets_in: Duration,
     /// How many budgets with a key are in use.
     pub keys: usize,
+    /// Tokens of that budget that are reserved on disk and not used yet; `None` where none have to be.
+    pub reserved: Option<u32>,
 }
 
 /// All limits of one integration.
@@ -132,6 +150,10 @@ pub struct Limits {
     /// In the order of locking.
     shared: Vec<Arc<SharedLimit>>,
     parked_until: Option<Mono>,
+    /// Something may be due to be told to the disk.
+    stirred: bool,
+    /// What is remembered of its parking; `None` where nothing outlives the process.
+    parking: Option<Parking>,
 }
 
 /// What a limit is called and where its budgets are.
@@ -156,8 +178,16 @@ impl Limits {
     /// Whole budgets, not parked; those of a group as its other members have left them. The specs are taken to have
     /// been checked.
     pub fn new(specs: impl IntoIterator<Item = LimitSpec>, groups: &Groups, now: Now) -> Self {
-        let mut limits = Self { slots: Vec::new(), own: Vec::new(), shared: Vec::new(), parked_until: None };
+        let mut limits = Self {
+            slots: Vec::new(),
+            own: Vec::new(),
+            shared: Vec::new(),
+            parked_until: None,
+            stirred: false,
+            parking: Parking::of(groups),
+        };
         limits.respec(specs, groups, now);
+        limits.recall_parking(now);
         limits
     }
 
@@ -173,6 +203,7 @@ impl Limits {
             return Err(open.wait(now, demand, parked));
         }
         let entries = demand.0.iter().filter_map(|take| open.spend(now, take)).collect();
+        self.stirred |= open.is_due(demand);
         Ok(Taken { entries })
     }
 
@@ -235,6 +266,7 @@ impl Limits {
 
     /// Takes in what the answer to a call that took this demand has told of its limits ([`observe`]).
     pub fn learn(&mut self, now: Now, demand: &Demand, told: &[Told]) {
+        self.stirred = true;
         for told in told {
             let Some(take) = demand.0.iter().find(|take| take.limit == told.limit) else { continue };
             if told.capacity.is_some_and(|capacity| told.remaining > capacity) {
@@ -315,5 +347,6 @@ fn shown(slot: &Slot, budgets: &Budgets, now: Now) -> LimitSnapshot {
         capacity,
         resets_in: tightest.map_or(Duration::ZERO, |budget| budget.full_in(now)),
         keys: budgets.keys_in_use(now),
+        reserved: tightest.and_then(|budget| budget.reserved(now)),
     }
 }

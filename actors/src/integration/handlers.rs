@@ -8,7 +8,8 @@ use causeway_core::integration::CallEnd;
 use causeway_core::operation::Tries;
 
 use super::{
-    AttemptFinished, AttemptOverdue, Caller, Cancel, Execute, IntegrationActor, Reset, SetMode, Wake,
+    AttemptFinished, AttemptOverdue, Caller, Cancel, Execute, IntegrationActor, LimitsWritten, Reset,
+    SetMode, Settle, Wake,
 };
 #[cfg(feature = "testing")]
 use super::{DieNow, PanicNow};
@@ -71,6 +72,25 @@ impl Handler<AttemptOverdue> for IntegrationActor {
 
     fn handle(&mut self, AttemptOverdue(attempt): AttemptOverdue, ctx: &mut Self::Context) {
         self.turn(ctx, |actor, _| actor.core.overdue(attempt));
+    }
+}
+
+impl Handler<LimitsWritten> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, LimitsWritten { due, ok }: LimitsWritten, ctx: &mut Self::Context) {
+        self.turn(ctx, |actor, now| actor.core.written(now, &due, ok));
+    }
+}
+
+impl Handler<Settle> for IntegrationActor {
+    type Result = ();
+
+    fn handle(&mut self, Settle { done }: Settle, ctx: &mut Self::Context) {
+        self.turn(ctx, |actor, now| {
+            // Whoever asked may have gone.
+            let _ = done.send(actor.core.settle(now));
+        });
     }
 }
 

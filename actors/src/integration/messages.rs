@@ -6,6 +6,7 @@ use actix::Message;
 use causeway_core::breaker::ModeChange;
 use causeway_core::integration::{AttemptId, CallEnd, CallId};
 use causeway_core::json::Json;
+use causeway_core::limits::{Due, Record};
 use causeway_core::operation::Tries;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -100,6 +101,21 @@ pub(crate) struct AttemptFinished {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct AttemptOverdue(pub(crate) AttemptId);
+
+/// What was to be told to the disk of the limits is on it, or is not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct LimitsWritten {
+    pub(crate) due: Vec<Due>,
+    pub(crate) ok: bool,
+}
+
+/// The process ends: what is the next one to know of the limits?
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Settle {
+    pub(crate) done: oneshot::Sender<Vec<Record>>,
+}
 
 /// Sets the actor's timer, and tells whether it is alive.
 #[derive(Message)]

@@ -23,8 +23,8 @@ use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot, StepStatus};
 use causeway_core::time::{Mono, Now, Wall};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Router;
 use super::messages::{Standing, Stays};
+use super::{Router, STORE_UNAVAILABLE};
 use crate::attempt;
 use crate::directory::Place;
 use crate::plan::{IntegrationPlan, StepCall};
@@ -468,9 +468,6 @@ fn not_written(error: &Unavailable) -> Failure {
     let message = format!("nothing was sent, since it could not be written down before: {error}");
     Failure::new(ErrorClass::Overloaded, STORE_UNAVAILABLE, message).retry_after(Some(Duration::from_secs(1)))
 }
-
-/// The code of a step, and of an answer, that the store has failed.
-pub const STORE_UNAVAILABLE: &str = "store_unavailable";
 
 impl Write {
     /// Makes the requests ready, writes, and tells the router.

@@ -16,6 +16,7 @@ mod breaker;
 mod deadlines;
 mod limits;
 mod overload;
+mod quotas;
 mod redials;
 mod reload;
 mod restarts;

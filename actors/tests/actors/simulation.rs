@@ -60,6 +60,7 @@ fn setting(dice: &mut Dice) -> Setting {
         },
         limits: if dice.below(2) == 0 { limits } else { Vec::new() },
         timeouts: Timeouts { total: millis(3000), ..Timeouts::default() },
+        ledger: None,
         seed: dice.roll(),
     }
 }

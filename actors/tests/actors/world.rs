@@ -17,12 +17,13 @@ use causeway_actors::fakes::{Script, ScriptedTransport, Seen};
 use causeway_actors::integration::{DieNow, Execute, PanicNow, StepReply};
 use causeway_actors::mesh::{Mesh, MeshSpec};
 use causeway_actors::plan::{IntegrationPlan, LogPlan, RunContext, StepCall, TraceContext};
-use causeway_actors::ports::WireRequest;
+use causeway_actors::ports::{Ledger, WireRequest};
 use causeway_actors::router::{Abandon, Answer, Dispatch, Reply, Router, RunPermit, Standing};
 use causeway_core::failure::Failure;
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
 use causeway_core::json::Json;
+use causeway_core::limits::Memory;
 use causeway_core::name::{CorrelationId, OperationName, RunId, StepName};
 use causeway_core::operation::{Outcome, Plan, RunStatus};
 use causeway_core::priority::Priority;
@@ -124,6 +125,10 @@ impl World {
             spans: None,
             attempts: None,
             keeper: None,
+            limits: setting.ledger.clone().map(|ledger| {
+                let memory = Memory::new(ledger.records(), None, clock.now());
+                (Arc::new(ledger) as Arc<dyn Ledger>, memory)
+            }),
             clock,
             io_threads: 0,
             max_runs: MAX_RUNS,
@@ -217,6 +222,11 @@ impl World {
     pub(crate) async fn reconfigure(&self, integrations: Vec<Arc<IntegrationPlan>>) {
         self.mesh.reconfigure(integrations, log()).await;
         self.now().await;
+    }
+
+    /// The process ends: what the next one is to know of limits.
+    pub(crate) async fn settle(&self) -> Vec<causeway_core::limits::Record> {
+        self.mesh.settle().await
     }
 
     /// An integration on the board.

@@ -13,6 +13,7 @@ mod configurations;
 mod control;
 mod database;
 mod dead;
+mod limits;
 mod queue;
 mod runs;
 mod schema;
@@ -31,6 +32,7 @@ use causeway_actors::store::{
     Deed, DueInquiry, Ending, Known, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter,
     RunRecord, Store, Unavailable,
 };
+use causeway_core::limits::{Life, Record};
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use futures_util::future::LocalBoxFuture;
@@ -45,6 +47,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
 use super::doubtful::{self, Doubtful};
+use super::limits::LimitRow;
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
@@ -460,6 +463,20 @@ impl Store for PostgresStore {
 
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
         self.ask(move |to| async move { control::forget_old(&to.database, before, limit).await }).await
+    }
+
+    async fn keep_limits(&self, records: Vec<Record>, life: Life) -> Result<(), Unavailable> {
+        let rows = records.iter().map(LimitRow::of).collect::<Result<Vec<_>, _>>()?;
+        self.ask(move |to| async move { limits::keep(&to.database, &rows, life).await }).await
+    }
+
+    async fn limits(&self) -> Result<(Vec<Record>, Option<Life>), Unavailable> {
+        let (rows, life) = self.ask(|to| async move { limits::all(&to.database).await }).await?;
+        Ok((rows.into_iter().map(LimitRow::open).collect::<Result<_, _>>()?, life))
+    }
+
+    async fn forget_old_limits(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
+        self.ask(move |to| async move { limits::forget_old(&to.database, before, limit).await }).await
     }
 
     async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {

@@ -4,13 +4,14 @@
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
 //! file beside it says so, and is let go when the process ends, however it ends.
 //!
-//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead`, `configurations` and `control` have the
-//! statements, `readers` lends connections.
+//! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead`, `configurations`, `control`, `limits` and `attempts`
+//! have the statements, `readers` lends connections.
 
 mod attempts;
 mod configurations;
 mod control;
 mod dead;
+mod limits;
 mod queue;
 mod readers;
 mod runs;
@@ -31,12 +32,14 @@ use causeway_actors::store::{
     Deed, DueInquiry, Ending, Known, Leased, NewRun, Parked, Progress, QueueDepth, Reopened, RunFilter,
     RunRecord, Store, Unavailable,
 };
+use causeway_core::limits::{Life, Record};
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use rusqlite::{Connection, OpenFlags};
 
 use super::OpenError;
 use super::doubtful::{self, Doubtful};
+use super::limits::LimitRow;
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
@@ -289,6 +292,22 @@ impl Store for SqliteStore {
     async fn forget_old_deeds(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
         self.writer
             .write(Durable::ForgetOldDeeds, move |connection| control::forget_old(connection, before, limit))
+            .await
+    }
+
+    async fn keep_limits(&self, records: Vec<Record>, life: Life) -> Result<(), Unavailable> {
+        let rows = records.iter().map(LimitRow::of).collect::<Result<Vec<_>, _>>()?;
+        self.writer.write(Durable::KeepLimits, move |connection| limits::keep(connection, &rows, life)).await
+    }
+
+    async fn limits(&self) -> Result<(Vec<Record>, Option<Life>), Unavailable> {
+        let (rows, life) = self.readers.read(limits::all).await?;
+        Ok((rows.into_iter().map(LimitRow::open).collect::<Result<_, _>>()?, life))
+    }
+
+    async fn forget_old_limits(&self, before: Wall, limit: usize) -> Result<usize, Unavailable> {
+        self.writer
+            .write(Durable::ForgetOldLimits, move |connection| limits::forget_old(connection, before, limit))
             .await
     }
 

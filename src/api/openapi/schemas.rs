@@ -155,8 +155,12 @@ pub(super) fn health() -> Value {
 
 /// An integration, as operators see it.
 pub(super) fn integration() -> Value {
+    let reserved = "Tokens of a calendar that are reserved on disk and not used yet.";
     let limit = object(
-        json!({ "name": string(), "remaining": count(), "capacity": count(), "resets_in_ms": count() }),
+        json!({
+            "name": string(), "remaining": count(), "capacity": count(), "resets_in_ms": count(),
+            "reserved": { "type": ["integer", "null"], "minimum": 0, "description": reserved }
+        }),
         &[],
     );
     let properties = json!({

@@ -33,12 +33,17 @@ fn when(point: Failpoint) -> When {
         Failpoint::Request(_) => When::Serving,
         Failpoint::Write(what, _) => match what {
             Durable::KeyFile | Durable::Schema => When::Making,
-            Durable::Seal | Durable::Own | Durable::Recover | Durable::KeepConfiguration => When::Starting,
+            Durable::Seal
+            | Durable::Own
+            | Durable::Recover
+            | Durable::KeepConfiguration
+            | Durable::KeepLimits => When::Starting,
             Durable::ForgetOldAttempts
             | Durable::ForgetOldDeeds
             | Durable::ForgetOldDeadLetters
             | Durable::ForgetOldRuns
-            | Durable::ForgetOldConfigurations => When::Ageing,
+            | Durable::ForgetOldConfigurations
+            | Durable::ForgetOldLimits => When::Ageing,
             Durable::Claim
             | Durable::Record
             | Durable::Finish

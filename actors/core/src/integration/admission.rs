@@ -5,7 +5,7 @@ use super::{
     Standing, State, Taken, refusal,
 };
 use crate::bulkhead::queue::{Gate, Waited};
-use crate::limits::{Take, Wait};
+use crate::limits::{ASK_AGAIN, Reserving, Take, Wait};
 
 impl<T> Integration<T> {
     /// Takes a call in: it is sent, made to wait, or answered at once.
@@ -161,7 +161,21 @@ impl<T> Integration<T> {
     /// Has a call stand in line until what it needs may be there.
     fn blocked(&mut self, now: Now, id: CallId, wait: &Wait) {
         let Some(progress) = self.calls.get(&id) else { return };
-        let retry = wait.ready_in.map_or(Mono::MAX, |wait| now.mono + wait);
+        let reserving = if wait.ready_in.is_none() {
+            self.limits.reserve(now, &progress.demand)
+        } else {
+            Reserving::Nothing
+        };
+        let again = match reserving {
+            Reserving::Nothing => Mono::MAX,
+            // Whoever was to tell that it is reserved may be gone.
+            Reserving::Waits => now.mono + ASK_AGAIN,
+            Reserving::Fails(limit) => {
+                self.fail(now.mono, id, refusal::not_reserved(&limit));
+                return;
+            }
+        };
+        let retry = wait.ready_in.map_or(again, |wait| now.mono + wait);
         let wake = progress.deadline.min(retry);
         let gates: &[Gate] = &wait.blocked;
         self.queue.blocked(id, gates, now.mono);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::breaker::{Refusal, State};
 use crate::failure::{ErrorClass, Failure};
+use crate::limits::ASK_AGAIN;
 use crate::name::LimitName;
 
 pub(super) fn deadline_exceeded() -> Failure {
@@ -33,6 +34,16 @@ pub(super) fn cost_exceeds_limit(limit: &LimitName) -> Failure {
         "the request costs more than limit `{limit}` can ever hold; raise the limit's burst or lower the cost"
     );
     Failure::new(ErrorClass::Internal, "cost_exceeds_limit", message)
+}
+
+/// The code of a step, and of an answer, that the store has failed.
+pub const STORE_UNAVAILABLE: &str = "store_unavailable";
+
+pub(super) fn not_reserved(limit: &LimitName) -> Failure {
+    let message = format!(
+        "nothing was sent: what it takes of limit `{limit}` could not be written down before, for the store fails"
+    );
+    Failure::new(ErrorClass::Overloaded, STORE_UNAVAILABLE, message).retry_after(Some(ASK_AGAIN))
 }
 
 pub(super) fn throttled(wait: Duration) -> Failure {

@@ -13,10 +13,15 @@
 //! What the provider says does not yet include what is still on its way to it, but our own count does. It is taken as
 //! it stands all the same: were the calls in flight deducted, most of them would be deducted twice. Their own answers
 //! correct it as they come in.
+//!
+//! Where budgets outlive the process (`keeping`), the disk is told a little less than is left, and again when that is nearly
+//! reached: a process that is killed may lose a few tokens and gains none.
+
+mod keeping;
 
 use std::time::Duration;
 
-use super::calendar::Calendar;
+use super::calendar::{Calendar, is_low, slice};
 use super::concurrent::Concurrent;
 use super::ramp::Ramp;
 use super::sliding_window::SlidingWindow;
@@ -35,6 +40,8 @@ pub(super) struct Budget {
     taken: u64,
     /// How many of them were taken before the last drain, which made them void.
     voided: u64,
+    /// The disk is to be told, and somebody has been.
+    is_due: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -52,9 +59,27 @@ struct Ceiling {
     until: Mono,
     /// Tokens taken when it was set: only later ones come back to it.
     since: u64,
+    /// As many are left at least, and the disk knows of no more.
+    told: u32,
 }
 
 impl Ceiling {
+    fn new(left: u32, until: Mono, since: u64) -> Self {
+        let mut ceiling = Self { left, until, since, told: 0 };
+        ceiling.tell();
+        ceiling
+    }
+
+    /// What the disk is told: less than there is.
+    fn tell(&mut self) {
+        self.told = self.left.saturating_sub(slice(self.left));
+    }
+
+    /// Whether as much is used as the disk knows of.
+    const fn runs_low(&self) -> bool {
+        self.told > 0 && is_low(self.left.saturating_sub(self.told), slice(self.left))
+    }
+
     fn holds(&self, now: Mono) -> bool {
         now < self.until
     }
@@ -82,7 +107,7 @@ impl Budget {
             LimitKind::Calendar(spec) => Count::Quota(Calendar::new(spec, now)),
             LimitKind::Concurrent(spec) => Count::Places(Concurrent::new(spec)),
         };
-        Self { count, ramp: None, ceiling: None, taken, voided: taken }
+        Self { count, ramp: None, ceiling: None, taken, voided: taken, is_due: false }
     }
 
     /// Tokens of a whole budget.
@@ -118,7 +143,7 @@ impl Budget {
             Count::Bucket(bucket) if n > bucket.capacity() => Duration::MAX,
             Count::Bucket(bucket) => bucket.ready_in_turn(now.mono, all),
             Count::Window(window) => window.ready_in_turn(now.mono, n, ahead),
-            Count::Quota(calendar) => calendar.ready_in_turn(now, n, ahead),
+            Count::Quota(calendar) => calendar.ready_in_turn(now, n, ahead)?,
             Count::Places(places) => places.ready_in_turn(n, ahead)?,
         };
         if self.ramp.is_none() && self.ceiling.is_none() {
@@ -144,7 +169,7 @@ impl Budget {
 
     /// Whether it is as good as new: whole, and nothing holds it back.
     pub(super) fn is_idle(&self, now: Now) -> bool {
-        self.available(now) == self.capacity() && self.full_in(now).is_zero()
+        self.available(now) == self.capacity() && self.full_in(now).is_zero() && !self.has_reserve(now)
     }
 
     /// Tokens taken so far.
@@ -243,17 +268,19 @@ impl Budget {
         }
     }
 
-    /// Takes in how many are left, as the provider counts, until it resets.
-    pub(super) fn learn(&mut self, now: Now, remaining: u32, resets_in: Option<Duration>) {
+    /// Takes in how many are left, as the provider counts, until it resets. Whether that is news.
+    pub(super) fn learn(&mut self, now: Now, remaining: u32, resets_in: Option<Duration>) -> bool {
         let ours = self.available(now);
         if remaining >= ours || matches!(self.count, Count::Places(_)) {
-            return;
+            return false;
         }
         let span = resets_in.unwrap_or_else(|| self.refill(now));
         if !span.is_zero() && span <= LONGEST_RETRY_AFTER {
             let until = (now.mono + span).max(self.ceiling.map_or(Mono::ZERO, |ceiling| ceiling.until));
-            self.ceiling = Some(Ceiling { left: remaining, until, since: self.taken });
+            self.ceiling = Some(Ceiling::new(remaining, until, self.taken));
+            return true;
         }
+        false
     }
 
     /// How long our own count takes to be whole again, for a provider that does not say when its own will be.

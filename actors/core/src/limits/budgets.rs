@@ -5,11 +5,15 @@
 //! [`MAX_KEYS`] are in use, a call with a new key waits until one is whole again: a budget shared by the latecomers would
 //! let a key that later gets its own take twice, and dropping one in use would let its key do so at once.
 
+mod keeping;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
+pub use self::keeping::Due;
 use super::budget::{Budget, Mark};
 use super::calendar::Calendar;
+use super::memory::Shelf;
 use super::spec::{Keyed, LimitKey, LimitKind, LimitSpec};
 use crate::time::{Mono, Now};
 
@@ -42,6 +46,12 @@ pub(super) struct Budgets {
     sweep_from: Mono,
     /// Somebody was told to wait.
     awaited: bool,
+    /// What is remembered of them beside; `None` where nothing outlives the process.
+    shelf: Option<Shelf>,
+    /// The keys of those that the disk is to be told of.
+    due: Vec<LimitKey>,
+    /// New budgets begin empty as of so long before then.
+    emptied: Option<(Mono, Duration)>,
 }
 
 #[derive(Debug)]
@@ -51,24 +61,36 @@ enum Store {
 }
 
 impl Budgets {
-    /// Whole budgets.
-    pub(super) fn new(spec: &LimitSpec, id: u64, now: Now) -> Self {
-        let store = match spec.keyed {
-            Keyed::Shared => Store::One(Budget::new(&spec.kind, now, 0)),
-            Keyed::Connection | Keyed::Request => Store::Each(HashMap::new()),
-        };
-        Self {
+    /// Whole budgets, or what is remembered of them.
+    pub(super) fn new(spec: &LimitSpec, id: u64, now: Now, shelf: Option<Shelf>) -> Self {
+        let quiet = shelf.as_ref().and_then(|shelf| shelf.quiet_for(now));
+        let mut budgets = Self {
             id,
             kind: spec.kind.clone(),
             keyed: spec.keyed,
-            store,
+            store: Store::Each(HashMap::new()),
             turns: turns(spec, now),
             drained_until: None,
             taken: 0,
             sweep_at: SWEEP_FROM,
             sweep_from: Mono::ZERO,
             awaited: false,
+            shelf,
+            due: Vec::new(),
+            emptied: quiet.map(|quiet| (now.mono, quiet)),
+        };
+        let is_doubtful = budgets.shelf.as_ref().is_some_and(Shelf::is_doubtful);
+        if let Some(turns) = budgets.turns.as_mut().filter(|_| is_doubtful) {
+            turns.doubt();
         }
+        if spec.keyed == Keyed::Shared {
+            let mut one = budgets.fresh(now, &LimitKey::Shared);
+            if is_doubtful {
+                one.doubt();
+            }
+            budgets.store = Store::One(one);
+        }
+        budgets
     }
 
     pub(super) const fn id(&self) -> u64 {
@@ -102,7 +124,7 @@ impl Budgets {
             Store::One(budget) => budget.ready_in_turn(now, n, ahead),
             Store::Each(budgets) => match budgets.get(key) {
                 Some(budget) => budget.ready_in_turn(now, n, ahead),
-                None if self.has_room(now) => self.fresh(now).ready_in_turn(now, n, ahead),
+                None if self.has_room(now) => self.fresh(now, key).ready_in_turn(now, n, ahead),
                 None if self.holds_places() => None,
                 None => Some(self.sweep_from.since(now.mono).max(SWEEP_EVERY)),
             },
@@ -112,7 +134,13 @@ impl Budgets {
     /// Takes `n` tokens that are known to be there.
     #[inline]
     pub(super) fn spend(&mut self, now: Now, key: &LimitKey, n: u32) -> Mark {
-        self.budget_mut(now, key).spend(now, n)
+        let is_kept = self.shelf.is_some();
+        let budget = self.budget_mut(now, key);
+        let mark = budget.spend(now, n);
+        if is_kept && budget.runs_low(now) {
+            self.ask(now, key, 0);
+        }
+        mark
     }
 
     /// Takes the places of an attempt that is out already.
@@ -144,6 +172,7 @@ impl Budgets {
     /// Empties the budget of one key until `until`. Whether somebody was told to wait, and less long.
     pub(super) fn drain(&mut self, now: Now, key: &LimitKey, until: Mono) -> bool {
         self.budget_mut(now, key).drain(now, until);
+        self.tell(key);
         std::mem::take(&mut self.awaited)
     }
 
@@ -158,15 +187,15 @@ impl Budgets {
 
     /// Takes in what an answer has told of one budget.
     pub(super) fn learn(&mut self, now: Now, key: &LimitKey, remaining: u32, resets_in: Option<Duration>) {
-        if let Some(budget) = self.existing_mut(key) {
-            budget.learn(now, remaining, resets_in);
+        if self.existing_mut(key).is_some_and(|budget| budget.learn(now, remaining, resets_in)) {
+            self.tell(key);
         }
     }
 
     /// Goes on under another spec; with other keys or of another kind they begin anew, under `id`.
     pub(super) fn respec(&mut self, spec: &LimitSpec, now: Now, id: u64) {
         if self.keyed != spec.keyed || self.kind.as_str() != spec.kind.as_str() {
-            *self = Self::new(spec, id, now);
+            *self = Self::new(spec, id, now, self.shelf.take());
         } else if self.kind != spec.kind {
             self.kind = spec.kind.clone();
             self.turns = turns(spec, now);
@@ -243,11 +272,12 @@ impl Budgets {
     ) {
         let kind = self.kind.clone();
         let budget = self.budget_mut(now, key);
-        if let Some(until) = drained_until {
-            budget.drain(now, until);
-        }
         if let Some(quota) = quota {
             budget.resume(quota, &kind, now);
+        }
+        if let Some(until) = drained_until {
+            budget.drain(now, until);
+            self.tell(key);
         }
     }
 
@@ -256,8 +286,9 @@ impl Budgets {
         match &mut self.store {
             Store::One(budget) => budget,
             Store::Each(budgets) => {
-                let Self { kind, turns, taken, drained_until, .. } = self;
-                let fresh = || fresh(kind, turns.as_ref(), now, *taken, *drained_until);
+                let Self { kind, turns, taken, drained_until, shelf, emptied, .. } = self;
+                let past = Past { shelf: shelf.as_ref(), drained_until: *drained_until, emptied: *emptied };
+                let fresh = || fresh(kind, turns.as_ref(), now, *taken, key, &past);
                 budgets.entry(key.clone()).or_insert_with(fresh)
             }
         }
@@ -280,25 +311,44 @@ impl Budgets {
         }
     }
 
-    fn fresh(&self, now: Now) -> Budget {
-        fresh(&self.kind, self.turns.as_ref(), now, self.taken, self.drained_until)
+    fn fresh(&self, now: Now, key: &LimitKey) -> Budget {
+        let past =
+            Past { shelf: self.shelf.as_ref(), drained_until: self.drained_until, emptied: self.emptied };
+        fresh(&self.kind, self.turns.as_ref(), now, self.taken, key, &past)
     }
 }
 
-/// A whole budget, or one that has come as far since the last drain as the others. What was taken of an earlier budget
-/// with its key cannot be given back to it: `taken` is at least as many.
+/// What a new budget goes on from.
+struct Past<'a> {
+    shelf: Option<&'a Shelf>,
+    drained_until: Option<Mono>,
+    emptied: Option<(Mono, Duration)>,
+}
+
+/// A whole budget, or one that has come as far since the last drain as the others, and what is remembered of it. What was
+/// taken of an earlier budget with its key cannot be given back to it: `taken` is at least as many.
 fn fresh(
     kind: &LimitKind,
     turns: Option<&Calendar>,
     now: Now,
     taken: u64,
-    drained_until: Option<Mono>,
+    key: &LimitKey,
+    past: &Past<'_>,
 ) -> Budget {
     let mut budget = Budget::new(kind, now, taken);
     if let Some(turns) = turns {
         budget.resume(turns, kind, now);
     }
-    if let Some(until) = drained_until {
+    if let Some((at, ago)) = past.emptied {
+        budget.begin_empty(now, ago.saturating_add(now.mono.since(at)));
+    }
+    if let Some(shelf) = past.shelf {
+        budget.reserve_first();
+        if let Some(noted) = shelf.recall(key) {
+            budget.recall(now, &noted);
+        }
+    }
+    if let Some(until) = past.drained_until {
         budget.drain_since(now, until);
     }
     budget

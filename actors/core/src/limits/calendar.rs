@@ -19,14 +19,21 @@
 //! And a clock that had jumped into the next century while a period turned does not shut the limit until then: what
 //! was taken longer ago than the longest such period cannot count any more, whatever any clock says.
 //!
+//! Where the server keeps state on disk, a token is taken only when the disk knows it as taken: `reserve` has how.
+//!
 //! Days have 23 or 25 hours where the time zone changes its clocks, and midnight is the first instant of its day even
 //! where the clocks skip it.
+
+mod reserve;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+pub use self::reserve::ASK_AGAIN;
+use self::reserve::Reserve;
+pub(super) use self::reserve::{Ask, is_low, slice};
 use super::spec::{CalendarPeriod, CalendarSpec};
 use crate::time::{Mono, Now, Wall};
 
@@ -54,6 +61,12 @@ pub struct Calendar {
     late_since: Option<Mono>,
     /// When the last token was taken, or the period was entered.
     last_take: Mono,
+    /// What the disk knows as taken; `None` where nothing outlives the process.
+    reserve: Option<Reserve>,
+    /// Tokens that a former life of the process took while the period was in doubt: they count in the next one too.
+    carried: u32,
+    /// A former life of the process has seen a later time than the wall showed: the period is in doubt to its end.
+    is_doubted: bool,
 }
 
 enum Phase {
@@ -79,6 +92,9 @@ impl Calendar {
             late: 0,
             late_since: None,
             last_take: now.mono,
+            reserve: None,
+            carried: 0,
+            is_doubted: false,
         };
         calendar.enter(now, 0, Mono::ZERO);
         calendar
@@ -100,15 +116,18 @@ impl Calendar {
     }
 
     /// How long until the last of `ahead + 1` takings of `n` tokens can be made, if each is made as soon as it can
-    /// be and the clocks do not jump. [`Duration::MAX`] if `n` is above the quota.
-    pub fn ready_in_turn(&self, now: Now, n: u32, ahead: u32) -> Duration {
-        let Some(fitting) = self.requests.checked_div(n) else { return Duration::ZERO };
+    /// be and the clocks do not jump. [`Duration::MAX`] if `n` is above the quota; `None` if it fits and waits for the
+    /// disk.
+    pub fn ready_in_turn(&self, now: Now, n: u32, ahead: u32) -> Option<Duration> {
+        let Some(fitting) = self.requests.checked_div(n) else { return Some(Duration::ZERO) };
         if fitting == 0 {
-            return Duration::MAX;
+            return Some(Duration::MAX);
         }
         let fit_now = self.available(now) / n;
-        let Some(beyond) = ahead.checked_sub(fit_now) else { return Duration::ZERO };
-        self.turns_in(now, beyond / fitting)
+        match ahead.checked_sub(fit_now) {
+            Some(beyond) => Some(self.turns_in(now, beyond / fitting)),
+            None => (ahead > 0 || self.has_reserved(now, n)).then_some(Duration::ZERO),
+        }
     }
 
     /// How long until the period is over.
@@ -138,8 +157,8 @@ impl Calendar {
             Phase::InDoubt => {
                 self.late_since.get_or_insert(now.mono);
             }
-            Phase::Over => self.enter(now, self.late, self.foretold(now)),
-            Phase::Stale => self.enter(now, 0, self.foretold(now)),
+            Phase::Over => self.enter_next(now, self.late.saturating_add(self.carried)),
+            Phase::Stale => self.enter_next(now, 0),
         }
     }
 
@@ -165,10 +184,21 @@ impl Calendar {
         }
     }
 
+    /// Leaves the period. A doubt whether the wall clock is right is over when it has gone well for a whole one.
+    fn enter_next(&mut self, now: Now, used: u32) {
+        let is_doubted = self.is_doubted && !self.clocks_agree(now);
+        self.enter(now, used, self.foretold(now));
+        self.is_doubted = is_doubted;
+    }
+
     /// Begins the period that `now` lies in, with so many tokens counted already; it is not left before `earliest`.
     fn enter(&mut self, now: Now, used: u32, earliest: Mono) {
         self.used = used;
         self.late = 0;
+        (self.carried, self.is_doubted) = (0, false);
+        if let Some(reserve) = &mut self.reserve {
+            *reserve = Reserve::default();
+        }
         self.entered = now;
         self.last_take = now.mono;
         self.counted_since = self.late_since.take().unwrap_or(now.mono);
@@ -199,15 +229,15 @@ impl Calendar {
         }
         match (now.wall >= self.ends, now.mono >= self.ends_mono) {
             (true, true) => Phase::Over,
-            (false, false) => Phase::Within,
-            (true, false) | (false, true) => Phase::InDoubt,
+            (false, false) if !self.is_doubted => Phase::Within,
+            (false, _) | (true, false) => Phase::InDoubt,
         }
     }
 
     fn used_at(&self, now: Now) -> u32 {
         match self.phase(now) {
             Phase::Within | Phase::InDoubt => self.used,
-            Phase::Over => self.late,
+            Phase::Over => self.late.saturating_add(self.carried),
             Phase::Stale => 0,
         }
     }
@@ -348,8 +378,8 @@ mod tests {
         let noon = at("2025-06-15T12:00:00Z");
         let mut quota = quota(CalendarPeriod::Day, "UTC", noon);
         quota.spend(noon, 5);
-        assert_eq!(quota.ready_in_turn(noon, 1, 0), seconds(43_200));
-        assert_eq!(quota.ready_in_turn(noon, 2, 3), seconds(43_200 + 86_400));
+        assert_eq!(quota.ready_in_turn(noon, 1, 0), Some(seconds(43_200)));
+        assert_eq!(quota.ready_in_turn(noon, 2, 3), Some(seconds(43_200 + 86_400)));
         assert_eq!(quota.available(noon.after(Duration::from_millis(43_199_999))), 0);
         assert_eq!(quota.available(noon.after(seconds(43_200))), 5);
     }
@@ -387,7 +417,7 @@ mod tests {
         quota.spend(century, 5);
         let back = start.after(seconds(61));
         assert_eq!(quota.available(back), 0);
-        let wait = quota.ready_in_turn(back, 1, 0);
+        let wait = quota.ready_in_turn(back, 1, 0).unwrap();
         assert!(wait <= seconds(120), "{wait:?}");
         quota.spend(back.after(wait), 1);
         assert_eq!(quota.ends, wall("2025-06-15T12:04:00Z"));
@@ -400,7 +430,7 @@ mod tests {
                 let now = Now { mono, wall: Wall::from_unix_millis(wall) };
                 let mut quota = quota(CalendarPeriod::Month, "Pacific/Apia", now);
                 quota.spend(now, 5);
-                let wait = quota.ready_in_turn(now, 5, u32::MAX);
+                let wait = quota.ready_in_turn(now, 5, u32::MAX).unwrap();
                 assert!(wait > Duration::ZERO && quota.available(now) <= 5);
             }
         }

@@ -39,6 +39,11 @@ impl Limits {
     /// Lets nobody go before `until`, and drains every limit that is not shared with other integrations. A shorter
     /// parking never ends a longer one.
     pub fn park_until(&mut self, now: Now, until: Mono) {
+        self.park(now, until);
+        self.tell_parking();
+    }
+
+    pub(super) fn park(&mut self, now: Now, until: Mono) {
         let until = until.max(now.mono).max(self.parked_until.unwrap_or_default());
         self.parked_until = Some(until);
         for budgets in &mut self.own {
@@ -47,6 +52,7 @@ impl Limits {
     }
 
     fn drain_one(&mut self, now: Now, take: &Take, until: Mono) -> bool {
+        self.stirred = true;
         match self.slots.get(take.limit).map(|slot| slot.place) {
             Some(Place::Own(index)) => {
                 let budgets = self.own.get_mut(index);

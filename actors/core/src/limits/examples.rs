@@ -468,6 +468,7 @@ fn a_snapshot_shows_the_tightest_budget() {
         capacity: 10,
         resets_in: Duration::from_millis(500),
         keys: 2,
+        reserved: None,
     };
     assert_eq!(shown, [expected]);
 }

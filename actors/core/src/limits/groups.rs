@@ -17,16 +17,22 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::budgets::Budgets;
+use super::memory::{Memory, Shelf};
+use super::record::Owner;
 use super::spec::{LimitKey, LimitSpec};
-use crate::name::{GroupName, LimitName};
+use crate::name::{GroupName, IntegrationName, LimitName};
 use crate::time::Now;
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// All shared limits of a process. Clones are handles of the same.
+/// All shared limits of a process, and what outlives it of all limits. Clones are handles of the same.
 #[derive(Clone, Default)]
 pub struct Groups {
     registry: Arc<Mutex<Registry>>,
+    /// `None` where nothing outlives the process.
+    memory: Option<Memory>,
+    /// Whose handle it is: under that name its own limits are remembered.
+    member: Option<IntegrationName>,
 }
 
 #[derive(Default)]
@@ -61,9 +67,31 @@ pub struct Watch {
 }
 
 impl Groups {
-    /// No groups yet.
+    /// No groups yet, and nothing that outlives them.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No groups yet; what is remembered of limits is gone on with, and tokens of a quota are reserved on disk first.
+    pub fn remembering(memory: Memory) -> Self {
+        Self { memory: Some(memory), ..Self::default() }
+    }
+
+    /// The handle of one integration.
+    #[must_use]
+    pub fn of(&self, member: &IntegrationName) -> Self {
+        Self { member: Some(member.clone()), ..self.clone() }
+    }
+
+    /// What is remembered, and whose limits those are that are not of a group; `None` where nothing is.
+    pub(super) fn memory(&self) -> Option<(&Memory, Owner)> {
+        let member = self.member.clone().map(Owner::Integration);
+        self.memory.as_ref().zip(member)
+    }
+
+    /// What is remembered of a limit of its own.
+    pub(super) fn shelf(&self, limit: &LimitName) -> Option<Shelf> {
+        self.memory().map(|(memory, owner)| Shelf::new(memory, owner, limit))
     }
 
     /// Has `waker` called when something comes free in a group for which a member was told to wait.
@@ -85,6 +113,7 @@ impl Groups {
         let mut registry = lock(&self.registry);
         registry.forget_unused(now);
         let (number, id) = (registry.number(), registry.number());
+        let owner = Owner::Group(group.clone());
         let group = registry.groups.entry(group.clone()).or_default();
         if let Some(limit) = group.limits.get(&spec.name) {
             if Arc::strong_count(limit) == 1 {
@@ -92,7 +121,8 @@ impl Groups {
             }
             return Arc::clone(limit);
         }
-        let budgets = Mutex::new(Budgets::new(spec, id, now));
+        let shelf = self.memory.as_ref().map(|memory| Shelf::new(memory, owner, &spec.name));
+        let budgets = Mutex::new(Budgets::new(spec, id, now, shelf));
         let limit = Arc::new(SharedLimit { number, budgets, wakers: Arc::clone(&group.wakers) });
         group.limits.insert(spec.name.clone(), Arc::clone(&limit));
         limit

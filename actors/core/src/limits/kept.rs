@@ -27,6 +27,13 @@ struct KeptBudget {
 }
 
 impl Kept {
+    /// Without the quotas: where the disk knows more of them than what was kept.
+    #[must_use]
+    pub fn without_quotas(mut self) -> Self {
+        self.budgets.iter_mut().for_each(|kept| kept.quota = None);
+        self
+    }
+
     /// Only that the whole integration is parked.
     pub const fn parked(until: Option<Mono>) -> Self {
         Self { parked_until: until, budgets: Vec::new() }
@@ -68,6 +75,8 @@ impl Limits {
         if let Some(until) = kept.parked_until {
             limits.park_until(now, until);
         }
+        // What fell due in the turn that failed may not have been told.
+        limits.stirred = true;
         for kept in &kept.budgets {
             let Some(slot) = limits.slots.iter().find(|slot| slot.name == kept.limit) else { continue };
             let Place::Own(index) = slot.place else { continue };

@@ -35,7 +35,9 @@ impl Limits {
                         Place::Own(index) => own.get_mut(index)?.take(),
                         Place::Shared(_) => None,
                     });
-                    let mut budgets = kept.unwrap_or_else(|| Budgets::new(&spec, groups.number(), now));
+                    let mut budgets = kept.unwrap_or_else(|| {
+                        Budgets::new(&spec, groups.number(), now, groups.shelf(&spec.name))
+                    });
                     let id = budgets.id();
                     budgets.respec(&spec, now, id);
                     self.own.push(budgets);

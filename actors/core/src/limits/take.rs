@@ -62,6 +62,12 @@ impl<'a, O: Deref<Target: AsRef<[Budgets]>>> Open<'a, O> {
         }
     }
 
+    /// Whether the disk is to be told of any budget that the demand takes from.
+    #[inline]
+    pub(super) fn is_due(&self, demand: &Demand) -> bool {
+        demand.0.iter().any(|take| self.budgets(take.limit).is_some_and(Budgets::is_due))
+    }
+
     /// Whether everything is there.
     #[inline]
     pub(super) fn has(&self, now: Now, demand: &Demand, parked: Duration) -> bool {

@@ -150,6 +150,18 @@ impl TokenBucket {
         self.full_at = self.full_at.max(self.ticks(until) + self.full());
     }
 
+    /// A bucket that was empty so long before `now`, and of which nobody has taken anything since.
+    pub(super) fn begin_empty(&mut self, now: Mono, ago: Duration) {
+        let missing = self.full().saturating_sub(ago.as_nanos().saturating_mul(self.requests));
+        self.full_at = self.full_at.max(self.ticks(now) + missing);
+    }
+
+    /// A bucket that is full so long after `now`.
+    pub(super) fn begin_full_in(&mut self, now: Mono, span: Duration) {
+        let missing = span.as_nanos().saturating_mul(self.requests).min(self.full());
+        self.full_at = self.full_at.max(self.ticks(now) + missing);
+    }
+
     /// How long it takes from empty to full.
     pub(super) fn refill(&self) -> Duration {
         self.span(self.full())

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_actors::credential::Credential;
+use causeway_actors::fakes::ScriptedLedger;
 use causeway_actors::plan::{Auth, IntegrationPlan};
 use causeway_core::breaker::BreakerSpec;
 use causeway_core::bulkhead::PoolSpec;
@@ -147,6 +148,8 @@ pub(crate) struct Setting {
     pub(crate) pool: PoolSpec,
     pub(crate) limits: Vec<LimitSpec>,
     pub(crate) timeouts: Timeouts,
+    /// What of limits outlives the process, if anything does.
+    pub(crate) ledger: Option<ScriptedLedger>,
     pub(crate) seed: u64,
 }
 
