@@ -21,52 +21,91 @@ use crate::support::Dice;
 use crate::support::wait::Watch;
 use world::{Kills, Store, World};
 
-/// As many kills as the tests make.
+/// As many kills as the tests make, or some more.
 const KILLS: usize = 200;
 /// As many kills as the tests make of a server whose store is a PostgreSQL database.
-const KILLS_ON_POSTGRES: usize = 125;
+const KILLS_ON_POSTGRES: usize = 130;
 /// Kills at random instants of one server's data, after which everything is compared.
 const KILLS_OF_ONE: usize = 25;
-/// A sweep of all failpoints makes about half as many kills.
+/// The fewest kills of a sweep through all failpoints.
+const KILLS_OF_A_SWEEP: usize = 80;
+/// As many kills have one sweep among them; fewer than half of that have none.
 const KILLS_PER_SWEEP: usize = 200;
-/// The fewest kills that have a sweep among them.
-const KILLS_WITH_A_SWEEP: usize = 100;
 
-/// Kills a server so often, or as often as `CRASH_KILLS` says, at failpoints and at random instants.
-async fn kill(usual: usize, store: Store) {
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.trim().parse().ok())
+}
+
+/// How many kills are wanted at random instants, and how many sweeps: all in all so many as usual, or as `CRASH_KILLS` says.
+fn wanted(usual: usize) -> (usize, usize) {
+    let kills = number("CRASH_KILLS").map_or(usual, |kills| usize::try_from(kills).expect("a number"));
+    let sweeps = (kills + KILLS_PER_SWEEP / 2) / KILLS_PER_SWEEP;
+    (kills.saturating_sub(sweeps * KILLS_OF_A_SWEEP), sweeps)
+}
+
+/// Chance that a failure tells how to have again.
+fn dice() -> Dice {
+    let seed = number("CRASH_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
+    println!("seed {seed}");
+    Dice(seed)
+}
+
+/// Kills a server so often at random instants.
+async fn at_random(mut left: usize, store: Store) {
+    let (watch, mut dice, mut kills) = (Watch::start(), dice(), Kills::default());
+    while left > 0 {
+        let some = left.min(KILLS_OF_ONE);
+        let mut world = World::new(dice.roll(u64::MAX), store).await;
+        world.is_killed_at_random(some).await;
+        judge::compare(&world).await;
+        kills.add(world);
+        left -= some;
+    }
+    kills.tell(watch.elapsed());
+}
+
+/// Has a server die at each failpoint so often.
+async fn at_failpoints(sweeps: usize, store: Store) {
     assert!(
         causeway::failpoint::are_there(),
         "this build has no failpoints: run scripts/test or scripts/crash, or cargo with --features failpoints"
     );
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.trim().parse::<u64>().ok());
-    let wanted = number("CRASH_KILLS").map_or(usual, |kills| usize::try_from(kills).expect("a number"));
-    let seed = number("CRASH_SEED").unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);
-    println!("{wanted} kills, seed {seed}");
-    let (watch, mut dice, mut kills) = (Watch::start(), Dice(seed), Kills::default());
-    while kills.count() < wanted {
-        let left = wanted - kills.count();
+    let (watch, mut dice, mut kills) = (Watch::start(), dice(), Kills::default());
+    for _ in 0..sweeps {
         let mut world = World::new(dice.roll(u64::MAX), store).await;
-        if left >= KILLS_WITH_A_SWEEP && kills.sweeps * KILLS_PER_SWEEP <= kills.count() {
-            sweep::through(&mut world).await;
-            judge::compare(&world).await;
-            sweep::of_what_is_old(&mut world).await;
-            kills.sweeps += 1;
-        } else {
-            world.is_killed_at_random(left.min(KILLS_OF_ONE)).await;
-            judge::compare(&world).await;
-        }
+        sweep::through(&mut world).await;
+        judge::compare(&world).await;
+        sweep::of_what_is_old(&mut world).await;
         kills.add(world);
     }
     kills.tell(watch.elapsed());
-    assert!(kills.sweeps == 0 || kills.missed(store).is_empty(), "never reached: {:?}", kills.missed(store));
+    assert!(sweeps == 0 || kills.missed(store).is_empty(), "never come by: {:?}", kills.missed(store));
 }
 
-#[tokio::test]
-async fn and_does_nothing_twice() {
-    kill(KILLS, Store::Sqlite).await;
+mod sqlite {
+    use super::*;
+
+    #[tokio::test]
+    async fn at_random_instants() {
+        at_random(wanted(KILLS).0, Store::Sqlite).await;
+    }
+
+    #[tokio::test]
+    async fn at_every_failpoint() {
+        at_failpoints(wanted(KILLS).1, Store::Sqlite).await;
+    }
 }
 
-#[tokio::test]
-async fn and_does_nothing_twice_on_postgres() {
-    kill(KILLS_ON_POSTGRES, Store::Postgres).await;
+mod postgresql {
+    use super::*;
+
+    #[tokio::test]
+    async fn at_random_instants() {
+        at_random(wanted(KILLS_ON_POSTGRES).0, Store::Postgres).await;
+    }
+
+    #[tokio::test]
+    async fn at_every_failpoint() {
+        at_failpoints(wanted(KILLS_ON_POSTGRES).1, Store::Postgres).await;
+    }
 }

@@ -49,7 +49,6 @@ pub(super) struct Kills {
     at_random: usize,
     at: BTreeMap<Failpoint, usize>,
     wishes: usize,
-    pub(super) sweeps: usize,
 }
 
 impl Kills {
