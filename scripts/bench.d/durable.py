@@ -108,6 +108,7 @@ def main() -> int:
             running.pop(name).stop()
         status = report.show(measured, syncs, load1, options.rounds, options.seconds) if options.only else 0
         for part in options.parts:
+            sys.stdout.flush()
             say(f"{part} …")
             status |= PARTS[part](folder, provider, options)
         return status

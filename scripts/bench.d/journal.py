@@ -10,11 +10,17 @@ import re
 import statistics
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import load
 import queues
+from durable_report import judge
 from processes import Failed, Probe, Process
 from queues import OPERATION, TITLES
+from report import spread
+
+if TYPE_CHECKING:
+    from durable import Provider
 
 PORTS = {"causeway-sqlite": 19451, "causeway-postgres": 19453}
 DATABASE_PORT = 19455
@@ -37,7 +43,7 @@ class Seen:
     errors: int = 0
 
 
-def measure(folder: pathlib.Path, provider, options: argparse.Namespace) -> int:
+def measure(folder: pathlib.Path, _provider: "Provider", options: argparse.Namespace) -> int:
     status = 0
     for name, port in PORTS.items():
         running = []
@@ -84,9 +90,6 @@ def committed(admin: int) -> tuple[int, float]:
 
 
 def show(name: str, seen: dict[str, Seen]) -> int:
-    from durable_report import judge
-    from report import spread
-
     print(f"\n| {TITLES[name]}, a caller waits, {RATE}/s | p50 µs | p99 µs | CPU µs/operation | group commits/operation | mean group commit µs "
           "|\n|---|---|---|---|---|---|")
     for operation, s in seen.items():
