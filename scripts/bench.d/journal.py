@@ -83,15 +83,16 @@ def one_round(operation: str, port: int, running: list[Process], seen: Seen, sec
 def committed(admin: int) -> tuple[int, float]:
     """How many groups have been committed, and how long all of them took."""
     body = Probe(admin, "/metrics").answer()[1].decode()
-    found = [re.search(rf"^causeway_store_commit_seconds_{what}(?:{{[^}}]*}})? (\S+)$", body, re.M) for what in ("count", "sum")]
+    line = r"^causeway_store_commit_seconds_%s(?:\{[^}]*\})? (\S+)$"
+    found = [re.search(line % what, body, re.M) for what in ("count", "sum")]
     if not all(found):
         raise Failed("the server does not tell its commits (causeway_store_commit_seconds)")
     return int(float(found[0].group(1))), float(found[1].group(1))
 
 
 def show(name: str, seen: dict[str, Seen]) -> int:
-    print(f"\n| {TITLES[name]}, a caller waits, {RATE}/s | p50 µs | p99 µs | CPU µs/operation | group commits/operation | mean group commit µs "
-          "|\n|---|---|---|---|---|---|")
+    print(f"\n| {TITLES[name]}, a caller waits, {RATE}/s | p50 µs | p99 µs | CPU µs/operation | group commits/operation "
+          "| mean group commit µs |\n|---|---|---|---|---|---|")
     for operation, s in seen.items():
         print(f"| {operation} | {spread(s.p50_us, 0)} | {spread(s.p99_us, 0)} | {spread(s.cpu_us, 0)} | {spread(s.commits, 2)} "
               f"| {spread(s.commit_us, 0)} |")

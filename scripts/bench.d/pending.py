@@ -137,8 +137,8 @@ def database_bytes() -> int:
 
 
 def show(seen: dict[str, Seen], answer: int) -> int:
-    print("\n| killed with runs pending | runs | ready ms | RSS queued MiB | RSS started again MiB | bytes/run queued | bytes/run finished "
-          "| all executed in s | lost |\n|---|---|---|---|---|---|---|---|---|")
+    print("\n| killed with runs pending | runs | ready ms | RSS queued MiB | RSS started again MiB | bytes/run queued "
+          "| bytes/run finished | all executed in s | lost |\n|---|---|---|---|---|---|---|---|---|")
     for name, s in seen.items():
         print(f"| {TITLES[name]} | {s.queued:,} | {spread(s.ready_ms, 0)} | {s.queued_mib:.1f} | {s.resumed_mib:.1f} "
               f"| {s.per_run(s.queued_bytes):,.0f} | {s.per_run(s.finished_bytes):,.0f} | {s.finish_s:.1f} | {s.lost} |")
