@@ -108,6 +108,7 @@ def main() -> int:
             running.pop(name).stop()
         status = report.show(measured, syncs, load1, options.rounds, options.seconds) if options.only else 0
         for part in options.parts:
+            sys.stdout.flush()
             say(f"{part} …")
             status |= PARTS[part](folder, provider, options)
         return status
@@ -157,10 +158,11 @@ def rounds(options: argparse.Namespace, provider: Provider, running: dict[str, P
     for name, peer in running.items():
         before = provider.arrived()
         peer.check()
-        if provider.drained(before, 1)[0] != 1:
-            raise Failed(f"{name} was given one job and its provider did not get one call")
+        if (calls := provider.drained(before, 1)[0]) != 1:
+            raise Failed(f"{name} was given one job, and its provider got {calls} calls")
+        before = provider.arrived()
         warm_up = load.post_jobs(peer.url, WARM_UP_SECONDS, LOAD_CORE, CALLERS[0], JOB_BYTES)
-        provider.drained(provider.arrived(), 0)
+        provider.drained(before, warm_up.requests - warm_up.errors)
         if warm_up.errors:
             say(f"{name}: {warm_up.errors} errors while it warmed up")
         peer.empty_logs()

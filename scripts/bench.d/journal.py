@@ -10,11 +10,17 @@ import re
 import statistics
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import load
 import queues
+from durable_report import judge
 from processes import Failed, Probe, Process
 from queues import OPERATION, TITLES
+from report import spread
+
+if TYPE_CHECKING:
+    from durable import Provider
 
 PORTS = {"causeway-sqlite": 19451, "causeway-postgres": 19453}
 DATABASE_PORT = 19455
@@ -37,7 +43,7 @@ class Seen:
     errors: int = 0
 
 
-def measure(folder: pathlib.Path, provider, options: argparse.Namespace) -> int:
+def measure(folder: pathlib.Path, _provider: "Provider", options: argparse.Namespace) -> int:
     status = 0
     for name, port in PORTS.items():
         running = []
@@ -77,18 +83,16 @@ def one_round(operation: str, port: int, running: list[Process], seen: Seen, sec
 def committed(admin: int) -> tuple[int, float]:
     """How many groups have been committed, and how long all of them took."""
     body = Probe(admin, "/metrics").answer()[1].decode()
-    found = [re.search(rf"^causeway_store_commit_seconds_{what}(?:{{[^}}]*}})? (\S+)$", body, re.M) for what in ("count", "sum")]
+    line = r"^causeway_store_commit_seconds_%s(?:\{[^}]*\})? (\S+)$"
+    found = [re.search(line % what, body, re.M) for what in ("count", "sum")]
     if not all(found):
         raise Failed("the server does not tell its commits (causeway_store_commit_seconds)")
     return int(float(found[0].group(1))), float(found[1].group(1))
 
 
 def show(name: str, seen: dict[str, Seen]) -> int:
-    from durable_report import judge
-    from report import spread
-
-    print(f"\n| {TITLES[name]}, a caller waits, {RATE}/s | p50 µs | p99 µs | CPU µs/operation | group commits/operation | mean group commit µs "
-          "|\n|---|---|---|---|---|---|")
+    print(f"\n| {TITLES[name]}, a caller waits, {RATE}/s | p50 µs | p99 µs | CPU µs/operation | group commits/operation "
+          "| mean group commit µs |\n|---|---|---|---|---|---|")
     for operation, s in seen.items():
         print(f"| {operation} | {spread(s.p50_us, 0)} | {spread(s.p99_us, 0)} | {spread(s.cpu_us, 0)} | {spread(s.commits, 2)} "
               f"| {spread(s.commit_us, 0)} |")

@@ -7,16 +7,20 @@ the same data; the integration is resumed, and the provider counts what arrives.
 
 import argparse
 import pathlib
-import re
 import sqlite3
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import load
 import queues
 from instances import PROVIDER_PORT
 from processes import Failed, Probe, Process
 from queues import JOB_BYTES, OPERATION, TITLES, sql
+from report import spread
+
+if TYPE_CHECKING:
+    from durable import Provider
 
 PORTS = {"causeway-sqlite": 19481, "causeway-postgres": 19483}
 DATABASE_PORT = 19485
@@ -45,15 +49,16 @@ class Seen:
     arrived: int = 0
     finish_s: float = 0.0
 
+    def per_run(self, size: int) -> float:
+        return (size - self.empty_bytes) / max(self.queued, 1)
 
-def measure(folder: pathlib.Path, provider, options: argparse.Namespace) -> int:
-    seen = {name: one(name, folder, provider, options.pending) for name in PORTS}
+
+def measure(folder: pathlib.Path, provider: "Provider", options: argparse.Namespace) -> int:
     answer = len(Probe(PROVIDER_PORT, "/echo", "POST", "{}").answer()[1])
-    provider.arrived()
-    return show(seen, answer)
+    return show({name: one(name, folder, provider, options.pending) for name in PORTS}, answer)
 
 
-def one(name: str, folder: pathlib.Path, provider, count: int) -> Seen:
+def one(name: str, folder: pathlib.Path, provider: "Provider", count: int) -> Seen:
     port, file = PORTS[name], queues.sqlite_file("pending", folder)
     is_sqlite = name == "causeway-sqlite"
     url = queues.sqlite_url("pending", folder) if is_sqlite else queues.postgres_url(DATABASE_PORT)
@@ -132,26 +137,30 @@ def database_bytes() -> int:
 
 
 def show(seen: dict[str, Seen], answer: int) -> int:
-    print("\n| killed with runs pending | runs | ready ms | RSS queued MiB | RSS started again MiB | bytes/run queued | bytes/run finished "
-          "| all executed in s | lost |\n|---|---|---|---|---|---|---|---|---|")
-    from report import spread
-
+    print("\n| killed with runs pending | runs | ready ms | RSS queued MiB | RSS started again MiB | bytes/run queued "
+          "| bytes/run finished | all executed in s | lost |\n|---|---|---|---|---|---|---|---|---|")
     for name, s in seen.items():
-        per_run = lambda size: (size - s.empty_bytes) / max(s.queued, 1)
         print(f"| {TITLES[name]} | {s.queued:,} | {spread(s.ready_ms, 0)} | {s.queued_mib:.1f} | {s.resumed_mib:.1f} "
-              f"| {per_run(s.queued_bytes):,.0f} | {per_run(s.finished_bytes):,.0f} | {s.finish_s:.1f} | {s.lost} |")
-    say = lambda good: "met" if good else "not met"
+              f"| {s.per_run(s.queued_bytes):,.0f} | {s.per_run(s.finished_bytes):,.0f} | {s.finish_s:.1f} | {s.lost} |")
     print("\n| target | on | measured | verdict |\n|---|---|---|---|")
     status = 0
     for name, s in seen.items():
-        on = TITLES[name].removeprefix("Causeway on ")
-        per_run = lambda size: (size - s.empty_bytes) / max(s.queued, 1)
-        queued, finished = PAYLOADS * JOB_BYTES + OVERHEAD_BYTES, PAYLOADS * (JOB_BYTES + answer) + OVERHEAD_BYTES
-        print(f"| ready in < {READY_MS / 1000:.0f} s after kill -9 | {on} | {max(s.ready_ms):,.0f} ms | {say(max(s.ready_ms) < READY_MS)} |")
-        print(f"| memory ≤ {QUEUED_MIB} MiB with the runs queued | {on} | {s.queued_mib:.1f} | {say(s.queued_mib <= QUEUED_MIB)} |")
-        for what, bound, size in (("queued", queued, s.queued_bytes), ("finished", finished, s.finished_bytes)):
-            print(f"| bytes per run that is {what} ≤ {bound:,} | {on} | {per_run(size):,.0f} | {say(per_run(size) <= bound)} |")
+        for text, measured, good in judged(s, answer):
+            print(f"| {text} | {TITLES[name].removeprefix('Causeway on ')} | {measured} | {'met' if good else 'not met'} |")
+    for name, s in seen.items():
         if s.lost or s.arrived < s.queued:
-            print(f"\n!!! VOID: {TITLES[name]}: {s.lost} runs were lost and {s.arrived} of {s.queued} calls arrived.")
+            print(f"\n!!! {TITLES[name]}: {s.lost} runs were lost, and {s.arrived} of {s.queued} calls arrived.")
             status = 1
     return status
+
+
+def judged(s: Seen, answer: int) -> list[tuple[str, str, bool]]:
+    """The targets: what each is about, what was measured, and whether it was reached."""
+    queued, finished = (PAYLOADS * size + OVERHEAD_BYTES for size in (JOB_BYTES, JOB_BYTES + answer))
+    slowest, on_queue, at_end = max(s.ready_ms), s.per_run(s.queued_bytes), s.per_run(s.finished_bytes)
+    return [
+        (f"ready in < {READY_MS / 1000:.0f} s after kill -9", f"{slowest:,.0f} ms", slowest < READY_MS),
+        (f"memory ≤ {QUEUED_MIB} MiB with the runs queued", f"{s.queued_mib:.1f}", s.queued_mib <= QUEUED_MIB),
+        (f"bytes per run that is queued ≤ {queued:,}", f"{on_queue:,.0f}", on_queue <= queued),
+        (f"bytes per run that is finished ≤ {finished:,}", f"{at_end:,.0f}", at_end <= finished),
+    ]

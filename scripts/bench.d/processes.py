@@ -119,19 +119,22 @@ class Process:
 
     def pss_mib(self) -> float:
         """Resident memory of the tree; of pages that processes share, each has its share."""
-        kib = 0
-        for pid, _ in self._tree():
-            rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-            kib += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        return kib / 2**10
+        return self._sum("smaps_rollup", "Pss:") / 2**10
 
     def written_bytes(self) -> int:
         """What the tree has had written to disk, of children that have ended too where they were waited for."""
-        written = 0
+        return self._sum("io", "write_bytes:")
+
+    def _sum(self, file: str, name: str) -> int:
+        """A number that such a file in /proc tells, of all processes of the tree; those that end meanwhile are left out."""
+        numbers = []
         for pid, _ in self._tree():
-            io = pathlib.Path(f"/proc/{pid}/io").read_text()
-            written += next(int(line.split()[1]) for line in io.splitlines() if line.startswith("write_bytes:"))
-        return written
+            try:
+                text = pathlib.Path(f"/proc/{pid}/{file}").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            numbers += [int(line.split()[1]) for line in text.splitlines() if line.startswith(name)]
+        return sum(numbers)
 
     def _tree(self) -> list[tuple[int, list[int]]]:
         """Every process of the tree: its id, and its utime, stime, cutime, cstime."""
