@@ -33,11 +33,7 @@ fn when(point: Failpoint) -> When {
         Failpoint::Request(_) => When::Serving,
         Failpoint::Write(what, _) => match what {
             Durable::KeyFile | Durable::Schema => When::Making,
-            Durable::Seal
-            | Durable::Own
-            | Durable::Recover
-            | Durable::KeepConfiguration
-            | Durable::KeepLimits => When::Starting,
+            Durable::Seal | Durable::Own | Durable::Recover | Durable::KeepConfiguration => When::Starting,
             Durable::ForgetOldAttempts
             | Durable::ForgetOldDeeds
             | Durable::ForgetOldDeadLetters
@@ -59,6 +55,7 @@ fn when(point: Failpoint) -> When {
             | Durable::ForgetDeadLetter
             | Durable::Audit
             | Durable::Keep
+            | Durable::KeepLimits
             | Durable::AppendAttempts
             | Durable::Check => When::Serving,
         },
@@ -71,6 +68,8 @@ fn often(point: Failpoint) -> u64 {
         Failpoint::Request(_) => 20,
         Failpoint::Write(Durable::Claim | Durable::Finish | Durable::Record, _) => 10,
         Failpoint::Write(Durable::Lease | Durable::Audit, _) => 3,
+        // As a life begins, and as something is taken of a quota.
+        Failpoint::Write(Durable::KeepLimits, _) => 2,
         Failpoint::Write(..) => 1,
     }
 }

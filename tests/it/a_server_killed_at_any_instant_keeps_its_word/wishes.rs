@@ -205,7 +205,7 @@ impl Memory {
 
 /// A server that can be asked for all of it.
 pub(super) fn config(provider: &Provider) -> Config {
-    let sections = "[retry]\nmax_retries = 20\nbase_delay = \"5ms\"\nmax_delay = \"20ms\"\nbudget_min = 100000\n[retry.queued]\nmax_retries = 100\nmax_delay = \"50ms\"\n[breaker]\nfailures = 1000000\n[queue]\nlease = \"1s\"";
+    let sections = "[retry]\nmax_retries = 20\nbase_delay = \"5ms\"\nmax_delay = \"20ms\"\nbudget_min = 100000\n[retry.queued]\nmax_retries = 100\nmax_delay = \"50ms\"\n[breaker]\nfailures = 1000000\n[queue]\nlease = \"1s\"\n[[limits]]\nname = \"day\"\nkind = \"calendar\"\nrequests = 1000000\nper = \"day\"";
     let find = "[endpoints.find]\nmethod = \"GET\"\npath = \"/v1/charges\"\nrequest = '{ query: { reference: .reference } }'\n\
                 [endpoints.book]\nmethod = \"POST\"\npath = \"/v1/charges\"\nrequest = '{ body: { amount: .amount, currency: .currency, source: .source, reference: $run.id } }'\nresponse = '{ id: .body.id, status: .body.status }'\n\
                 [endpoints.book.idempotency.verify]\nendpoint = \"find\"\ninput = '{ reference: $run.id }'\nfound = '.body.data | length > 0'\nresult = '.body.data[0] | { id, status }'\nsettle = \"1s\"\nreconcile_after = [\"200ms\", \"1s\"]\n";
