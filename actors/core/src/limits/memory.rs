@@ -56,7 +56,12 @@ impl Noted {
         self.at.wall.since(self.record.at).saturating_add(now.mono.since(self.at.mono))
     }
 
-    /// How long until then from `now` on.
+    /// How long until then from `now` on, by what the wall showed when it was heard of.
+    pub(super) fn left_as_found(&self, now: Now, until: Wall) -> Duration {
+        until.since(self.at.wall).saturating_sub(now.mono.since(self.at.mono))
+    }
+
+    /// The same; no longer than it was when it was written down.
     pub(super) fn left(&self, now: Now, until: Wall) -> Duration {
         self.record.left(self.at, until).saturating_sub(now.mono.since(self.at.mono))
     }

@@ -201,7 +201,7 @@ impl Calendar {
         } else if goes_on {
             if record.ends > self.ends {
                 self.ends = record.ends;
-                self.ends_mono = now.mono + noted.left(now, record.ends);
+                self.ends_mono = now.mono + noted.left_as_found(now, record.ends);
             }
             self.used = self.used.max(record.reserved);
             self.carried = self.carried.max(record.late);
