@@ -130,6 +130,8 @@ struct Progress {
     entered: Mono,
     /// When the last attempt was started.
     started: Mono,
+    /// Whether it was a trial of the half-open breaker.
+    trial: bool,
     /// When the first attempt that left was started: from then on a provider may know the key.
     first_sent: Option<Mono>,
     /// How long before it was admitted a former life of its run may have sent it.
@@ -159,6 +161,7 @@ impl Progress {
             attempts: 0,
             entered: now,
             started: Mono::ZERO,
+            trial: false,
             first_sent: None,
             sent_before: call.in_doubt_for,
             doubt: Doubt::since(call.in_doubt_for),
@@ -391,7 +394,7 @@ impl<T> Integration<T> {
         }
         self.prober.ended(id, &end, self.breaker.spec().open_for);
         let sent = progress.first_sent.is_some() || progress.sent_before.is_some();
-        let tries = Tries { made: progress.attempts, sent };
+        let tries = Tries { made: progress.attempts, sent, trial: progress.trial };
         self.effects.push_back(Effect::Answer { call: id, end, tries });
     }
 }

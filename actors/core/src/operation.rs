@@ -145,11 +145,13 @@ pub struct Tries {
     pub made: u32,
     /// Whether a byte of any of them may have reached the provider.
     pub sent: bool,
+    /// Whether the last was a trial of a half-open breaker: made to find out about the provider.
+    pub trial: bool,
 }
 
 impl Tries {
     /// None was made.
-    pub const NONE: Self = Self { made: 0, sent: false };
+    pub const NONE: Self = Self { made: 0, sent: false, trial: false };
 }
 
 /// One execution of an operation.

@@ -76,7 +76,7 @@ impl IntegrationActor {
             let message = "the integration's actor was rebuilt while the call waited; it was not sent again";
             let failure = Failure::new(ErrorClass::Internal, "integration_restarted", message);
             let doubt = caller.doubt.exists() || caller.acted;
-            let tries = Tries { made: caller.attempts, sent: caller.attempts > 0 || doubt };
+            let tries = Tries { made: caller.attempts, sent: caller.attempts > 0 || doubt, trial: false };
             let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
             self.answer(id, end, tries);
         }

@@ -126,7 +126,7 @@ impl Flight {
                 let may_act = |call: &CallPlan| call.safety() == Safety::Mutating;
                 let doubt = self.run.target(step).is_none_or(may_act);
                 let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-                self.call_ended(now, step, end, Tries { made: 0, sent: doubt }, jitter);
+                self.call_ended(now, step, end, Tries { sent: doubt, ..Tries::NONE }, jitter);
             }
         }
     }
@@ -181,7 +181,7 @@ impl Flight {
             retry_after: failure.retry_after,
             age: kept.ticket.first_try.map(|first| now.wall.since(first)),
             may_resend: target.resend.allows(sent_ago),
-            trial: false,
+            trial: tries.trial,
         };
         let QueuedDecision::Park { wait, tries: counted } = queued::decide(&endpoint.retry, &asked, jitter)
         else {

@@ -203,6 +203,7 @@ impl<T> Integration<T> {
             self.timers.remove(&(at, id));
         }
         self.pool.take();
+        progress.trial = permit.is_trial();
         progress.state = Standing::InFlight(attempt, Held { permit: Some(permit), tokens });
         progress.attempts += 1;
         progress.started = now.mono;

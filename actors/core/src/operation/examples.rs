@@ -63,7 +63,7 @@ mod one_step {
         play.pass(SECOND).succeeds("charge");
         assert_eq!(play.ended(), (Succeeded, vec![StepStatus::Succeeded]));
         assert_eq!(play.outcome().steps[0].attempts, 1, "told once");
-        play.run.call_ended(play.now, 0, CallEnd::Cancelled, Tries { made: 1, sent: false });
+        play.run.call_ended(play.now, 0, CallEnd::Cancelled, Tries { made: 1, sent: false, trial: false });
         play.run.call_is_overdue(play.now, 0, 1);
         play.run.cancel(play.now);
         assert!(play.run.poll().is_none());
@@ -83,7 +83,7 @@ mod one_step {
         let mut play = Play::of(vec![read("rate")]);
         let outcome = play.run.lost(play.now);
         assert_eq!((outcome.status, outcome.steps[0].status), (Failed, StepStatus::Failed));
-        play.run.call_ended(play.now, 0, CallEnd::Cancelled, Tries { made: 1, sent: false });
+        play.run.call_ended(play.now, 0, CallEnd::Cancelled, Tries { made: 1, sent: false, trial: false });
         assert!(play.run.poll().is_none() && play.run.is_done());
     }
 }

@@ -124,7 +124,7 @@ mod tests {
         };
         let mut run = Run::begin(begin, Now::default());
         while run.poll().is_some() {}
-        run.call_ended(Now::default(), 0, end, Tries { made: 1, sent: true });
+        run.call_ended(Now::default(), 0, end, Tries { made: 1, sent: true, trial: false });
         assert!(run.is_done());
         run
     }

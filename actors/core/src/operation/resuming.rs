@@ -247,7 +247,7 @@ mod tests {
     }
 
     fn once() -> Tries {
-        Tries { made: 1, sent: true }
+        Tries { made: 1, sent: true, trial: false }
     }
 
     #[test]

@@ -206,7 +206,7 @@ impl Play {
         let place = self.under_way().iter().position(|open| open == to);
         let place = place.unwrap_or_else(|| panic!("no call to {to}: {:?}", self.under_way()));
         let order = self.open.remove(place);
-        self.run.call_ended(self.now, order.step, end, Tries { made: 1, sent: true });
+        self.run.call_ended(self.now, order.step, end, Tries { made: 1, sent: true, trial: false });
         self.follow();
         self
     }

@@ -306,7 +306,7 @@ mod tests {
         }
 
         fn is_answered(&mut self, end: CallEnd<Json>) {
-            self.run.call_ended(self.now, 0, end, Tries { made: 1, sent: true });
+            self.run.call_ended(self.now, 0, end, Tries { made: 1, sent: true, trial: false });
         }
 
         fn is_in_doubt(&mut self) {

@@ -575,7 +575,7 @@ impl World {
             let failure = Failure::new(ErrorClass::Internal, "integration_restarted", "message");
             let (doubt, attempts) = (open.doubt.exists(), open.attempts);
             let end = if doubt { CallEnd::Unknown(failure) } else { CallEnd::Failed(failure) };
-            self.is_answered(at, id, end, Tries { made: attempts, sent: attempts > 0 });
+            self.is_answered(at, id, end, Tries { made: attempts, sent: attempts > 0, trial: false });
         }
     }
 
