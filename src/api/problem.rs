@@ -14,7 +14,7 @@ use causeway_actors::plan::whole_seconds;
 use causeway_actors::router::{STORE_UNAVAILABLE, Standing};
 use causeway_actors::store::Unavailable;
 use causeway_core::failure::{ErrorClass, Failure};
-use causeway_core::operation::{Outcome, RunStatus};
+use causeway_core::operation::{Outcome, RunStatus, UNDO_FAILED};
 use causeway_core::schema::Violation;
 use serde::Serialize;
 
@@ -338,7 +338,7 @@ fn detail(code: Code, outcome: &Outcome, failure: Option<&Failure>) -> String {
             "a request that may act is under way, or one is being undone; the run goes on: GET /v1/runs/{id} tells its \
              outcome"
         ),
-        (Code::OutcomeUnknown, Some(failure)) if failure.code == "undo_failed" => failure.message.to_string(),
+        (Code::OutcomeUnknown, Some(failure)) if failure.code == UNDO_FAILED => failure.message.to_string(),
         (Code::OutcomeUnknown, Some(failure)) => format!(
             "{}; it may or may not have acted: look it up at the provider before you repeat it",
             failure.message

@@ -3,7 +3,8 @@
 use causeway::sandbox::Behaviour;
 use serde_json::json;
 
-use crate::support::{Config, Provider, Server, charge};
+use crate::support::queued::{letters, over};
+use crate::support::{Ask, Config, Provider, Server, charge};
 
 const ORDER: &str = r#"
 deadline = "5s"
@@ -47,4 +48,24 @@ async fn an_undo_that_fails_makes_the_run_unknown() {
     assert_eq!(back.arrivals().len(), 1);
     let id = run["id"].as_str().expect("an id");
     assert_eq!(server.api.get(&format!("/v1/runs/{id}")).await.ok()["status"], "unknown");
+
+    // It waits for a person, who has what is left to be done tried again: the payment, then the reservation.
+    let letter = letters(&server, 1).await.remove(0);
+    assert_eq!(
+        (&letter["id"], &letter["step"], &letter["integration"], &letter["code"]),
+        (&json!(id), &json!("pay"), &json!("bank"), &json!("undo_failed"))
+    );
+    back.always(Behaviour::normal());
+    let redrive = Ask::post(format!("/admin/v1/dead-letters/{id}/redrive"), &json!({}));
+    assert_eq!(server.admin.send(redrive).await.status, 202);
+    let run = over(&server.api, &format!("/v1/runs/{id}")).await;
+    let statuses: Vec<_> =
+        run["steps"].as_array().expect("steps").iter().map(|step| &step["status"]).collect();
+    assert_eq!(statuses, ["undone", "undone", "failed", "skipped"]);
+    assert_eq!(run["status"], "failed");
+    let undone: Vec<u64> = back.effects().iter().map(|effect| effect.amount).collect();
+    assert_eq!(undone, [2, 1]);
+    let keys: Vec<_> = back.arrivals().into_iter().map(|arrival| arrival.key).collect();
+    assert_eq!(keys[0], keys[1], "the payment's undo keeps its key");
+    assert_eq!((stock.arrivals().len(), bank.arrivals().len(), carrier.arrivals().len()), (1, 1, 1));
 }

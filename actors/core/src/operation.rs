@@ -57,6 +57,7 @@ mod testing;
 mod verifying;
 mod view;
 
+pub use ending::UNDO_FAILED;
 pub use outcome::{Outcome, RunStatus, ServedBy, StepOutcome, StepStatus};
 pub use plan::{
     CallPlan, Fallback, InvalidSteps, MAX_STEPS, Part, Plan, Provider, StepPlan, StepSet, Steps, Undo, Verify,

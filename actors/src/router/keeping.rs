@@ -19,7 +19,7 @@ use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
 use causeway_core::name::{IntegrationName, RunId};
-use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot, StepStatus};
+use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot, StepOutcome, StepStatus, UNDO_FAILED};
 use causeway_core::time::{Mono, Now, Wall};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -521,7 +521,13 @@ impl Write {
 /// What a person has to look at.
 fn death(outcome: &Outcome) -> Death {
     let is = |status| outcome.steps.iter().find(move |step| step.status == status);
-    let step = is(StepStatus::Unknown).or_else(|| is(StepStatus::Failed));
+    // What could not be taken back is what is left to be done, and not what had failed before.
+    let stuck = |step: &&StepOutcome| {
+        step.error.as_ref().is_some_and(|error| error.code == UNDO_FAILED)
+            && outcome.error.as_ref().is_some_and(|error| error.code == UNDO_FAILED)
+    };
+    let step = outcome.steps.iter().find(stuck);
+    let step = step.or_else(|| is(StepStatus::Unknown)).or_else(|| is(StepStatus::Failed));
     let step = step.or_else(|| outcome.steps.iter().find(|step| step.error.is_some()));
     let error = outcome.error.as_ref().or_else(|| step.and_then(|step| step.error.as_ref()));
     Death {

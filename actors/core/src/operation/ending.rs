@@ -8,6 +8,12 @@ use crate::classify::Safety;
 use crate::idempotency::interrupted;
 use crate::mapping::{Input, Vars};
 
+/// The code of a step that has succeeded and could not be taken back.
+pub const UNDO_FAILED: &str = "undo_failed";
+
+/// The code of one that was not taken back, since what builds on it may stand.
+pub(super) const UNDO_HELD: &str = "undo_held";
+
 impl Run {
     /// Goes on as far as it can: starts steps, undoes them, answers, finishes.
     pub(super) fn settle(&mut self, now: Now) {
@@ -189,7 +195,7 @@ impl Run {
         let name = self.plan.steps.get(step).map_or("", |plan| plan.name.as_str());
         let message = format!("the step `{name}` succeeded and could not be undone: {}", failure.message);
         if let Some(state) = self.steps.get_mut(step) {
-            let told = Failure { code: "undo_failed".into(), message: message.into(), ..failure.clone() };
+            let told = Failure { code: UNDO_FAILED.into(), message: message.into(), ..failure.clone() };
             state.error = Some(told);
         }
     }
@@ -199,7 +205,7 @@ impl Run {
         let name = self.plan.steps.get(later).map_or("", |plan| plan.name.as_str());
         let message = format!("not undone, since the step `{name}`, which builds on it, may stand");
         if let Some(state) = self.steps.get_mut(step) {
-            state.error = Some(Failure::new(ErrorClass::Internal, "undo_held", message));
+            state.error = Some(Failure::new(ErrorClass::Internal, UNDO_HELD, message));
         }
     }
 

@@ -335,6 +335,19 @@ impl Steps {
         self.list.get(index)
     }
 
+    /// Has steps stand behind those that they build on; where they do already, they stay as they are.
+    pub(super) fn put_in_order(&self, steps: &mut [usize]) {
+        let is_behind = |(place, step): (usize, &usize)| {
+            !steps.iter().skip(place).any(|behind| self.builds_on(*step, *behind))
+        };
+        if !steps.iter().enumerate().all(is_behind) {
+            // What builds on another builds on more.
+            steps.sort_by_key(|step| {
+                (0..self.list.len()).filter(|other| self.builds_on(*step, *other)).count()
+            });
+        }
+    }
+
     /// Whether `later` waits for `earlier`, directly or not.
     pub(super) fn builds_on(&self, later: usize, earlier: usize) -> bool {
         self.builds_on.get(later).is_some_and(|on| on.contains(earlier))

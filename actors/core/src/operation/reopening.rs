@@ -4,6 +4,7 @@
 //! doubt passes the gate of every resend. An undo that failed is tried again. A run that has taken back what had succeeded is
 //! not taken up: its keys stand for what was undone, and a provider that knows them would do nothing.
 
+use super::ending::UNDO_HELD;
 use super::snapshot::{Snapshot, StepSnapshot};
 use super::{Open, StepStatus, Stop};
 use crate::json::Json;
@@ -87,8 +88,13 @@ impl Snapshot {
         Ok((self, about))
     }
 
-    /// The undos that failed are tried again, or taken as done.
+    /// The undos that failed are tried again, or taken as done; then those are made that were held because of them.
     fn undo_again(&mut self, resolution: &Resolution) {
+        let is_held = |step: &StepSnapshot| step.error.as_ref().is_some_and(|error| error.code == UNDO_HELD);
+        for (place, step) in self.steps.iter_mut().enumerate().filter(|(_, step)| is_held(step)) {
+            step.error = None;
+            self.succeeded.push(place);
+        }
         for place in std::mem::take(&mut self.stuck) {
             let Some(step) = self.steps.get_mut(place) else { continue };
             step.error = None;
@@ -218,6 +224,49 @@ mod tests {
         again.call_ended(now, 0, CallEnd::Succeeded(Json::NULL), Tries::NONE);
         assert_eq!(end(&mut again).status, RunStatus::Failed);
         assert_eq!(again.snapshot().reopened(&Resolution::Redrive), Err(NotReopened::Undone));
+    }
+
+    #[test]
+    fn what_was_held_is_taken_back_after_what_held_it() {
+        // In the file the later one stands first.
+        let steps =
+            vec![step("pay").after(&[1]).undone(), step("reserve").undone(), step("ship").after(&[0])];
+        for (resolution, undone) in
+            [(Resolution::Redrive, vec![0, 1]), (Resolution::Succeeded(Json::NULL), vec![1])]
+        {
+            let now = Now::default();
+            let begin = Begin {
+                id: RunId::new("run_1"),
+                correlation_id: CorrelationId::new("c").unwrap(),
+                plan: plan(steps.clone(), None),
+                input: Json::NULL,
+                budget: None,
+                wait: None,
+            };
+            let mut run = Run::begin(begin, now);
+            let refused = || CallEnd::Failed(failure(ErrorClass::Client));
+            for (step, end) in [
+                (1, CallEnd::Succeeded(Json::NULL)),
+                (0, CallEnd::Succeeded(Json::NULL)),
+                (2, refused()),
+                (0, refused()),
+            ] {
+                assert_eq!(calls(&mut run), [step]);
+                run.call_ended(now, step, end, Tries::NONE);
+            }
+            assert_eq!(end(&mut run).status, RunStatus::Unknown);
+            let mut again = reopened(&run, &resolution);
+            for step in undone {
+                assert_eq!(calls(&mut again), [step]);
+                again.call_ended(now, step, CallEnd::Succeeded(Json::NULL), Tries::NONE);
+            }
+            let outcome = end(&mut again);
+            let of = |place: usize| (outcome.steps[place].status, outcome.steps[place].error.is_none());
+            assert_eq!(
+                (outcome.status, of(0), of(1)),
+                (RunStatus::Failed, (StepStatus::Undone, true), (StepStatus::Undone, true))
+            );
+        }
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Run {
         if !snapshot.fits(&plan) {
             return None;
         }
-        let Snapshot { steps, succeeded, stuck, stop } = snapshot;
+        let Snapshot { steps, mut succeeded, stuck, stop } = snapshot;
+        plan.steps.put_in_order(&mut succeeded);
         Some(Self {
             id,
             correlation_id,
