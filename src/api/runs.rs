@@ -21,6 +21,10 @@ use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, answers, context, operations, page};
 use crate::control::{self, Command};
 
+/// How long a run may be neither waiting nor with a router, on its way from one to the other; how often it is looked.
+const CHANGES_HANDS: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// The longest wait, in seconds: proxies in between give up where nothing moves.
 const MAX_WAIT: u64 = 60;
 
@@ -191,21 +195,29 @@ pub(super) async fn cancel(
         control::audit(&state, Command { operator, action: "run.cancel", subject: &id, reason: None }, None)
             .await;
     }
-    match state.mesh().board().cancel(&id, asker) {
-        Some(outcome) if outcome.status.is_final() => Ok(told(&outcome)),
-        Some(outcome) => Ok(goes_on(&outcome)),
-        None => {
-            let correlated =
-                |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
-            let record = stored(&state, &id, asker).await.map_err(correlated)?;
-            if record.answer.is_none() {
-                let cancelled = state.store().cancel_run(record.id.clone()).await;
-                cancelled.map_err(|error| correlated(unavailable(&error)))?;
-                state.queues().look_everywhere();
-                return Ok(goes_on_again(&record));
-            }
-            Ok(told_of(&record))
+    let correlated = |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
+    let until = state.clock().mono() + CHANGES_HANDS;
+    loop {
+        match state.mesh().board().cancel(&id, asker) {
+            Some(outcome) if outcome.status.is_final() => return Ok(told(&outcome)),
+            Some(outcome) => return Ok(goes_on(&outcome)),
+            None => {}
         }
+        let record = stored(&state, &id, asker).await.map_err(correlated)?;
+        if record.answer.is_some() {
+            return Ok(told_of(&record));
+        }
+        let cancelled = state.store().cancel_run(record.id.clone()).await;
+        if cancelled.map_err(|error| correlated(unavailable(&error)))? {
+            state.queues().look_everywhere();
+            return Ok(goes_on_again(&record));
+        }
+        if state.clock().mono() >= until {
+            let detail = "the run is taken up at this moment and could not be told; ask again";
+            let problem = Problem::new(Code::Overloaded, detail);
+            return Err(correlated(problem.retry_after(Some(operations::COME_BACK))));
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 
