@@ -13,13 +13,14 @@ use actix_web::web::{Data, Path};
 use causeway_actors::board::Asker;
 use causeway_actors::store::{RunFilter, RunRecord};
 use causeway_core::name::{ClientName, CorrelationId, OperationName, RunId};
-use causeway_core::operation::{Outcome, RunStatus};
+use causeway_core::operation::{Outcome, Resumed, Run, RunStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, answers, context, operations, page};
 use crate::control::{self, Command};
+use crate::recovery;
 
 /// How long a run may be neither waiting nor with a router, on its way from one to the other; how often it is looked.
 const CHANGES_HANDS: Duration = Duration::from_secs(3);
@@ -69,15 +70,36 @@ pub(super) async fn show(
     if let Some(outcome) = board.run(&id, asker) {
         return Ok(told(&outcome));
     }
-    let record = stored(&state, &id, asker).await.map_err(correlated)?;
-    match wait.filter(|_| record.answer.is_none()) {
-        // It waits for its turn, or another server has it.
-        Some(wait) => {
-            let _ = tokio::time::timeout(wait, operations::end_of(&state, &record.id)).await;
-            Ok(told_of(&stored(&state, &id, asker).await.map_err(correlated)?))
-        }
+    let mut record = stored(&state, &id, asker).await.map_err(correlated)?;
+    if let Some(wait) = wait.filter(|_| record.answer.is_none()) {
+        // It waits for its turn.
+        let _ = tokio::time::timeout(wait, operations::end_of(&state, &record.id)).await;
+        record = stored(&state, &id, asker).await.map_err(correlated)?;
+    }
+    match as_it_stands(&state, &record).await {
+        Some(outcome) => Ok(told(&outcome)),
         None => Ok(told_of(&record)),
     }
+}
+
+/// A run that waits for its turn, with its steps, as far as its plan can be had.
+async fn as_it_stands(state: &State, record: &RunRecord) -> Option<Outcome> {
+    if record.answer.is_some() {
+        return None;
+    }
+    let run = state.store().unfinished(record.id.clone()).await.ok()??;
+    let (plan, _) = recovery::known(state, &run).await.ok()?;
+    let resumed = Resumed {
+        id: run.id,
+        correlation_id: run.correlation_id,
+        plan,
+        input: run.input,
+        began: run.created_at,
+        snapshot: run.progress.snapshot,
+        sent: Vec::new(),
+        patient: true,
+    };
+    Run::as_it_stands(resumed, record.status, state.clock().now())
 }
 
 /// A run that is on disk and may be seen.

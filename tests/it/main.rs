@@ -75,6 +75,7 @@ mod a_value_is_the_last_fallback;
 mod an_alternate_serves_when_the_first_is_open_and_never_in_doubt;
 mod an_endpoint_says_where_it_differs;
 mod an_input_that_breaks_its_schema_is_told_where;
+mod an_integration_at_rest_is_left_alone;
 mod an_operators_trip_takes_effect_within_50_ms;
 mod an_order_is_charged_confirmed_and_remembered;
 mod an_outage_is_not_amplified;

@@ -270,11 +270,14 @@ impl Run {
         (0..self.steps.len()).find_map(|step| self.target(step)).map(|call| &call.integration)
     }
 
-    /// The open call of a step has ended, and is made again later: in another life of the run.
-    pub fn call_is_put_off(&mut self, step: usize, tries: Tries) {
+    /// The open call of a step has ended so, and is made again later: in another life of the run.
+    pub fn call_is_put_off(&mut self, step: usize, end: CallEnd<Json>, tries: Tries) {
         if let Some(state) = self.steps.get_mut(step) {
             state.attempts = state.attempts.saturating_add(tries.made);
             state.sent |= tries.sent;
+            if let CallEnd::Failed(failure) | CallEnd::Unknown(failure) = end {
+                state.error = Some(failure);
+            }
         }
     }
 

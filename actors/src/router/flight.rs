@@ -201,8 +201,8 @@ impl Flight {
     pub(super) fn waits(&mut self) {
         let Some(kept) = self.kept.as_mut().filter(|kept| kept.is_idle()) else { return };
         if self.calls.is_empty() && !self.put_off.is_empty() && kept.put_off.is_none() {
-            for (step, _, tries) in self.put_off.drain(..) {
-                self.run.call_is_put_off(step, tries);
+            for (step, end, tries) in self.put_off.drain(..) {
+                self.run.call_is_put_off(step, end, tries);
             }
             kept.put_off = self.queue.take();
         }

@@ -91,13 +91,14 @@ pub(super) fn step() -> Value {
         "name": string(),
         "integration": string(),
         "endpoint": string(),
-        "status": words(["pending", "running", "succeeded", "failed", "unknown", "skipped", "undone"]),
+        "status": words(["pending", "running", "waiting", "accepted", "succeeded", "failed", "unknown", "skipped", "undone"]),
         "attempts": count(),
         "duration_ms": count(),
         "served_by": { "type": ["string", "null"], "enum": ["primary", "alternate", "stale", "value", null] },
-        "error": maybe(&reference("Failure"))
+        "error": maybe(&reference("Failure")),
+        "run": string()
     });
-    object(properties, &[])
+    object(properties, &["run"])
 }
 
 /// What went wrong.

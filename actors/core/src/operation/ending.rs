@@ -322,8 +322,8 @@ impl Run {
             let Some(state) = self.steps.get_mut(step) else { continue };
             let status = match (state.open.take(), state.status) {
                 (Some(Open::Undoing), _) => StepStatus::Unknown,
-                (_, StepStatus::Running) if may_act => StepStatus::Unknown,
-                (_, StepStatus::Running) => StepStatus::Failed,
+                (_, StepStatus::Running | StepStatus::Waiting) if may_act => StepStatus::Unknown,
+                (_, StepStatus::Running | StepStatus::Waiting) => StepStatus::Failed,
                 (_, StepStatus::Pending) => StepStatus::Skipped,
                 (_, _) => continue,
             };

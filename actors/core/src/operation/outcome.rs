@@ -77,6 +77,8 @@ pub enum StepStatus {
     Pending,
     /// Under way.
     Running,
+    /// To be tried again later, of a run that is put off.
+    Waiting,
     /// Left to a run of its own, in the background.
     Accepted,
     /// It has a result.
@@ -97,6 +99,7 @@ impl StepStatus {
         match self {
             Self::Pending => "pending",
             Self::Running => "running",
+            Self::Waiting => "waiting",
             Self::Accepted => "accepted",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",

@@ -94,6 +94,7 @@ impl Run {
                 StepStatus::Failed => settled(None),
                 StepStatus::Pending
                 | StepStatus::Running
+                | StepStatus::Waiting
                 | StepStatus::Accepted
                 | StepStatus::Unknown
                 | StepStatus::Skipped
@@ -214,7 +215,7 @@ mod tests {
     }
 
     fn once() -> Tries {
-        Tries { made: 1, sent: true }
+        Tries { made: 1, sent: true, trial: false }
     }
 
     /// A run of these steps whose first ended in doubt, since its provider could not be asked either.

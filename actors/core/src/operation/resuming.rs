@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use super::snapshot::{Snapshot, StepSnapshot};
 use super::verifying::InDoubt;
-use super::{CallEnd, Directive, Open, Order, Plan, Role, Run, Step, StepPlan, StepSet, StepStatus};
+use super::{
+    CallEnd, Directive, Open, Order, Outcome, Plan, Role, Run, RunStatus, Step, StepPlan, StepSet, StepStatus,
+};
 use crate::idempotency::interrupted;
 use crate::json::Json;
 use crate::name::{CorrelationId, RunId};
@@ -64,6 +66,26 @@ impl Run {
         }
         run.settle(now);
         Some(run)
+    }
+
+    /// A run that is not under way here, as it stands, for whoever looks it up; `None` where the snapshot is not one of this
+    /// plan.
+    pub fn as_it_stands(resumed: Resumed, status: RunStatus, now: Now) -> Option<Outcome> {
+        let mut outcome = Self::standing(resumed, now)?.so_far();
+        outcome.status = status;
+        for step in outcome.steps.iter_mut().filter(|step| step.status == StepStatus::Running) {
+            step.status = match status {
+                RunStatus::Accepted => StepStatus::Pending,
+                RunStatus::Waiting => StepStatus::Waiting,
+                RunStatus::Running
+                | RunStatus::Succeeded
+                | RunStatus::Partial
+                | RunStatus::Failed
+                | RunStatus::Unknown
+                | RunStatus::Cancelled => StepStatus::Running,
+            };
+        }
+        Some(outcome)
     }
 
     /// A run as it stood; `None` where the snapshot is not one of this plan.
@@ -165,7 +187,7 @@ impl Run {
 impl StepSnapshot {
     fn state(self, now: Now) -> Step {
         let began = self.status != StepStatus::Pending && self.status != StepStatus::Skipped;
-        let ended = !matches!(self.status, StepStatus::Pending | StepStatus::Running);
+        let ended = !matches!(self.status, StepStatus::Pending | StepStatus::Running | StepStatus::Waiting);
         Step {
             status: self.status,
             open: self.open,
@@ -188,7 +210,7 @@ impl StepSnapshot {
 #[cfg(test)]
 mod tests {
     use super::super::testing::*;
-    use super::super::{Begin, Outcome, RunStatus, Tries};
+    use super::super::{Begin, Tries};
     use super::*;
     use crate::failure::{ErrorClass, Failure};
     use crate::idempotency::Resend;

@@ -96,6 +96,6 @@ impl Step {
 
     /// Whether it will not change any more, but for being taken back.
     pub(super) const fn has_ended(&self) -> bool {
-        !matches!(self.status, StepStatus::Pending | StepStatus::Running)
+        !matches!(self.status, StepStatus::Pending | StepStatus::Running | StepStatus::Waiting)
     }
 }

@@ -74,7 +74,7 @@ impl Case<'_> {
             (StepStatus::Skipped, _) => (Some(0), Some(0)),
             (StepStatus::Undone, _) => (Some(u32::from(may_act)), Some(1)),
             (StepStatus::Unknown, _) => (None, None),
-            (StepStatus::Pending | StepStatus::Running | StepStatus::Accepted, _) => {
+            (StepStatus::Pending | StepStatus::Running | StepStatus::Waiting | StepStatus::Accepted, _) => {
                 panic!("under way at the end: {outcome:#?}")
             }
         };
