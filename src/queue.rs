@@ -14,13 +14,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
 use causeway_actors::board::Condition;
 use causeway_actors::metric::{Labels, Metric};
-use causeway_actors::plan::QueueSpec;
+use causeway_actors::plan::{LeasedUntil, QueueSpec};
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
 use causeway_actors::store::{Leased, NewRun, QueueDepth, Ticket, Unavailable};
 use causeway_core::breaker::State as Circuit;
@@ -60,7 +60,7 @@ struct Queue {
     tally: Mutex<Tally>,
     paused: AtomicBool,
     wake: Notify,
-    active: Mutex<HashMap<RunId, (u32, Arc<AtomicU64>)>>,
+    active: Mutex<HashMap<RunId, (u32, LeasedUntil)>>,
 }
 
 impl Queue {
@@ -350,11 +350,10 @@ async fn lease(
         }
     };
     let count = leased.len();
-    let until = u64::try_from((now.mono + lease).since_origin().as_millis()).unwrap_or(u64::MAX);
     for leased in leased {
-        let until = Arc::new(AtomicU64::new(until));
+        let until = LeasedUntil::new(now.mono + lease);
         let (id, fence) = (leased.run.id.clone(), leased.ticket.fence);
-        let active = (fence, Arc::clone(&until));
+        let active = (fence, until.clone());
         queue.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), active);
         let execution = execute(Arc::clone(state), router.clone(), leased, until);
         let (state, queue) = (Arc::clone(state), Arc::clone(queue));
@@ -374,7 +373,7 @@ async fn lease(
     Some(count)
 }
 
-async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until: Arc<AtomicU64>) -> LeaseEnd {
+async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until: LeasedUntil) -> LeaseEnd {
     let Leased { run, ticket, cancelled } = leased;
     let id = run.id.clone();
     let (plan, directory) = match recovery::known(&state, &run).await {
@@ -420,9 +419,9 @@ async fn keep_leases(state: Arc<State>, queue: Arc<Queue>, integration: Integrat
 /// Renews the leases of what is executed at an integration.
 async fn renew(state: &State, queue: &Queue, integration: &IntegrationName) -> Result<(), Unavailable> {
     let lease = spec(state, integration).lease;
-    let kept: Vec<(RunId, u32, Arc<AtomicU64>)> = {
+    let kept: Vec<(RunId, u32, LeasedUntil)> = {
         let active = queue.active.lock().unwrap_or_else(PoisonError::into_inner);
-        active.iter().map(|(id, (fence, until))| (id.clone(), *fence, Arc::clone(until))).collect()
+        active.iter().map(|(id, (fence, until))| (id.clone(), *fence, until.clone())).collect()
     };
     if kept.is_empty() {
         return Ok(());
@@ -430,9 +429,8 @@ async fn renew(state: &State, queue: &Queue, integration: &IntegrationName) -> R
     let now = state.clock().now();
     let runs = kept.iter().map(|(id, fence, _)| (id.clone(), *fence)).collect();
     let lost = state.store().heartbeat(runs, now.wall + lease).await?;
-    let until = u64::try_from((now.mono + lease).since_origin().as_millis()).unwrap_or(u64::MAX);
     for (_, _, kept) in kept.iter().filter(|(id, _, _)| !lost.contains(id)) {
-        kept.store(until, Ordering::Release);
+        kept.move_to(now.mono + lease);
     }
     Ok(())
 }

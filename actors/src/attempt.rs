@@ -81,7 +81,7 @@ impl StepState {
     pub(crate) fn call(&self, id: CallId, demand: Demand) -> Call {
         let unknown = || CallRules { resend: Resend::Never, retry: Arc::default() };
         let mut rules = self.endpoint().map_or_else(|_| unknown(), Endpoint::call_rules);
-        if self.call.queued {
+        if self.call.lease.is_some() {
             rules.retry = Arc::new(RetrySpec { max_retries: 0, ..(*rules.retry).clone() });
         }
         let StepCall { priority, deadline, in_doubt_for, .. } = self.call;
@@ -273,6 +273,10 @@ pub(crate) async fn run(job: Job) {
         Ok(request) => request,
         Err(failure) => return guard.report(Report { end: unsent(failure), trace }),
     };
+    // It may have waited for a long time, and whoever leases the run next sends it too.
+    if step.call.lease.as_ref().is_some_and(|lease| !lease.holds(clock.mono())) {
+        return guard.report(Report { end: unsent(lease_lost()), trace });
+    }
     let reader = Reader {
         resends_key: resends && endpoint.key_header.is_some(),
         endpoint: step.call.endpoint,
@@ -291,6 +295,12 @@ pub(crate) async fn run(job: Job) {
     };
     let end = sending.run(request, reader, &mut trace).await;
     guard.report(Report { end, trace });
+}
+
+fn lease_lost() -> Failure {
+    let message = "the lease of the run had run out before the request was sent";
+    let failure = Failure::new(ErrorClass::Overloaded, "lease_lost", message);
+    failure.because(Reason::Lost).retry_after(Some(Duration::ZERO))
 }
 
 fn cut_failure(cut: Cut, phase: Phase) -> Failure {

@@ -198,7 +198,7 @@ mod tests {
             deadline: Mono::MAX,
             in_doubt_for: None,
             request: None,
-            queued: false,
+            lease: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the actors are built from: one plan per integration, complete and checked.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use causeway_core::endpoint::{Endpoint, Materialised};
@@ -145,8 +146,34 @@ pub struct StepCall {
     pub in_doubt_for: Option<Duration>,
     /// The request, where it has been written down already.
     pub request: Option<Materialised>,
-    /// Whether it is of a queued run: one attempt is made, and another one later.
-    pub queued: bool,
+    /// Until when its run is leased, of a queued one: one attempt is made, and another one later.
+    pub lease: Option<LeasedUntil>,
+}
+
+/// Until when a run is leased; whoever keeps it moves that on.
+#[derive(Clone, Debug)]
+pub struct LeasedUntil(Arc<AtomicU64>);
+
+impl LeasedUntil {
+    /// Until then.
+    pub fn new(until: Mono) -> Self {
+        Self(Arc::new(AtomicU64::new(millis(until))))
+    }
+
+    /// From now on until then.
+    pub fn move_to(&self, until: Mono) {
+        self.0.store(millis(until), Ordering::Release);
+    }
+
+    /// Whether it holds at this time.
+    pub fn holds(&self, now: Mono) -> bool {
+        self.0.load(Ordering::Acquire) > millis(now)
+    }
+}
+
+/// Since the clock's origin.
+fn millis(at: Mono) -> u64 {
+    u64::try_from(at.since_origin().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What identifies a run to the world.

@@ -208,7 +208,7 @@ impl Router {
             deadline,
             in_doubt_for,
             request: None,
-            queued: flight.kept.as_ref().is_some_and(|kept| kept.ticket.fence > 0),
+            lease: flight.lease.as_ref().map(|lease| lease.until.clone()),
         };
         let held = Held::new(id, call, Arc::clone(place), permit, target.safety());
         match &mut flight.kept {
@@ -220,7 +220,7 @@ impl Router {
     /// Hands a call to its integration.
     fn dispatch(&self, ctx: &Context<Self>, flight: &mut Flight, held: Held) -> Result<(), Failure> {
         let Held { id, call, place, permit, .. } = held;
-        if flight.lease.as_ref().is_some_and(|lease| !lease.holds(self.shared.clock.mono())) {
+        if flight.lease.as_ref().is_some_and(|lease| !lease.until.holds(self.shared.clock.mono())) {
             flight.is_lost = true;
             return Ok(());
         }

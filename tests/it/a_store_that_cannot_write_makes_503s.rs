@@ -1,21 +1,13 @@
 //! While the store cannot write, nothing is promised and nothing that may act is sent; what only reads goes on. When it
 //! can again, everything does, without a restart.
 
-use std::process::Command;
-
 use serde_json::json;
 
+use crate::support::fault::files_may_have;
 use crate::support::postgres::{self, Postgres};
 use crate::support::process::causeway;
 use crate::support::promises::{fails, keyed, may_fail, promises_nothing, works_again};
 use crate::support::{Ask, Config, Process, Provider, charge, until};
-
-/// Sets how large a file of the process may become: as `ulimit -f` does, from outside.
-fn files_may_have(process: &Process, bytes: &str) {
-    let id = process.id().to_string();
-    let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={bytes}:unlimited")]).status();
-    assert!(set.expect("the command `prlimit`").success());
-}
 
 #[tokio::test]
 async fn a_file_that_may_not_grow() {
@@ -35,6 +27,10 @@ async fn a_file_that_may_not_grow() {
         assert_eq!(problem["retryable"], true, "{attempt}");
     }
     api.run("payments.charge_once", &charge()).await.problem(503, "store_unavailable");
+    let left = Ask::run("payments.charge", &charge()).header("prefer", "respond-async");
+    let refused = api.send(left).await;
+    assert!(refused.retry_after() >= 1);
+    refused.problem(503, "store_unavailable");
     // Who only reads, and who looks, is served; what was promised is kept.
     api.run("payments.ping", &json!({})).await.ok();
     let id = first.json()["id"].as_str().expect("an id").to_owned();

@@ -38,6 +38,7 @@ mod a_key_older_than_its_retention_is_not_resent;
 mod a_killed_server_goes_on_where_it_was;
 mod a_late_result_of_an_older_epoch_changes_nothing;
 mod a_learned_budget_waits_before_a_429;
+mod a_lease_is_kept_as_long_as_it_takes;
 mod a_lookup_may_wait_for_the_runs_end;
 mod a_new_key_opens_the_door;
 mod a_non_loopback_listener_is_refused_without_keys;

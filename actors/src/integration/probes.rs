@@ -74,7 +74,7 @@ impl IntegrationActor {
             deadline: probe.deadline,
             in_doubt_for: None,
             request: None,
-            queued: false,
+            lease: None,
         };
         Some(StepState::new(call, Arc::clone(plan)))
     }

@@ -1,7 +1,6 @@
 //! What a router is told, and what it answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use actix::Message;
@@ -10,12 +9,11 @@ use causeway_core::json::Json;
 use causeway_core::name::{ClientName, CorrelationId, IntegrationName, RunId};
 use causeway_core::operation::{Finding, Outcome, Plan};
 use causeway_core::priority::Priority;
-use causeway_core::time::Mono;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::directory::Directory;
 use crate::integration::StepEnd;
-use crate::plan::TraceContext;
+use crate::plan::{LeasedUntil, TraceContext};
 use crate::store::{Claim, ConfigurationId, Known, NewRun, Ticket, Unavailable};
 
 /// Runs an operation.
@@ -112,8 +110,8 @@ pub struct Lease {
     pub ticket: Ticket,
     /// Somebody wants it cancelled.
     pub cancelled: bool,
-    /// Until when it is leased; whoever keeps it moves that on.
-    pub until: Arc<AtomicU64>,
+    /// Until when it is leased.
+    pub until: LeasedUntil,
     /// Told when the run is over or put off; dropped when it is lost.
     pub done: oneshot::Sender<LeaseEnd>,
 }
@@ -127,13 +125,6 @@ pub enum LeaseEnd {
     PutOff(IntegrationName),
     /// Somebody else has it.
     Lost,
-}
-
-impl Lease {
-    /// Whether it holds at this time, in milliseconds since the clock's origin.
-    pub fn holds(&self, now: Mono) -> bool {
-        u128::from(self.until.load(Ordering::Acquire)) > now.since_origin().as_millis()
-    }
 }
 
 /// What a caller is answered.

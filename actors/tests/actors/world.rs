@@ -289,7 +289,7 @@ impl World {
             deadline,
             in_doubt_for: None,
             request: None,
-            queued: false,
+            lease: None,
         };
         let id = CallId(u64::MAX - u64::from(self.names.get()));
         let plan = Arc::clone(self.place().plan());

@@ -7,7 +7,7 @@ use std::sync::Once;
 
 use causeway_actors::integration::PanicNow;
 
-use super::{Server, until};
+use super::{Process, Server, until};
 
 /// Has an integration's actor panic.
 pub(crate) fn panic_now(server: &Server, integration: &str) {
@@ -57,4 +57,11 @@ pub(crate) fn with_clock<'a>(command: &'a mut Command, variable: &str, value: &P
         .env("FAKETIME_NO_CACHE", "1")
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("DONT_FAKE_MONOTONIC", "1")
+}
+
+/// Sets how large a file of the process may become: as `ulimit -f` does, from outside.
+pub(crate) fn files_may_have(process: &Process, bytes: &str) {
+    let id = process.id().to_string();
+    let set = Command::new("prlimit").args(["--pid", &id, &format!("--fsize={bytes}:unlimited")]).status();
+    assert!(set.expect("the command `prlimit`").success());
 }

@@ -7,6 +7,10 @@ use super::{Answer, Ask, Client, Server, charge, until};
 /// An operation that is left to the queue: a charge with a key towards the provider.
 pub(crate) const LATER: &str = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n";
 
+/// The same without a key towards the provider.
+pub(crate) const ONCE: &str =
+    "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge_once\"\n";
+
 /// Asks for a charge of this amount, so that it is known again at the provider.
 pub(crate) fn of(operation: &str, amount: u64) -> Ask {
     let mut input = charge();
