@@ -239,11 +239,12 @@ pub(super) async fn forget(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let id = RunId::new(id.into_inner());
+    let RedriveCommand { reason: why } = page::query(&request)?;
     let command = Command {
         operator: access::operator(&request),
         action: "dead_letter.forget",
         subject: id.as_str(),
-        reason: None,
+        reason: why.map(reason).transpose()?,
     };
     control::audit(&state, command, None).await;
     let gone = state.store().forget_dead_letter(id.clone()).await.map_err(|error| unavailable(&error))?;

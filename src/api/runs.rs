@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path};
+use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::web::{Data, Path, Payload};
 use causeway_actors::board::Asker;
 use causeway_actors::store::{RunFilter, RunRecord};
 use causeway_core::name::{ClientName, CorrelationId, OperationName, RunId};
@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::problem::{Code, Problem, printable, unavailable};
-use super::{State, access, answers, context, operations, page};
+use super::{State, access, admin, answers, context, operations, page};
 use crate::control::{self, Command};
 use crate::recovery;
 
@@ -204,9 +204,25 @@ fn patience(request: &HttpRequest) -> Result<Option<Duration>, Problem> {
     }
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Why {
+    reason: Option<String>,
+}
+
+/// Why an operator says so; a command without a body gives no reason.
+async fn why(request: &HttpRequest, payload: Payload) -> Result<Option<String>, Problem> {
+    if !request.headers().contains_key(CONTENT_TYPE) {
+        return Ok(None);
+    }
+    let Why { reason } = admin::command(request, payload).await?;
+    reason.map(admin::reason).transpose()
+}
+
 /// Stops what is safe or unsent and has taken back what succeeded; a run that is over stays as it is.
 pub(super) async fn cancel(
     request: HttpRequest,
+    payload: Payload,
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
@@ -214,8 +230,9 @@ pub(super) async fn cancel(
     let asker = access::asker(client.as_ref());
     if request.path().starts_with("/admin/") {
         let operator = access::operator(&request);
-        control::audit(&state, Command { operator, action: "run.cancel", subject: &id, reason: None }, None)
-            .await;
+        let reason = why(&request, payload).await?;
+        let command = Command { operator, action: "run.cancel", subject: &id, reason };
+        control::audit(&state, command, None).await;
     }
     let correlated = |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
     let until = state.clock().mono() + CHANGES_HANDS;

@@ -84,6 +84,9 @@ enum Action {
     Forget {
         /// Its run's id.
         id: String,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
@@ -213,7 +216,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             taken_up(id.as_deref().unwrap_or_default())
         }
         Action::Resolve { id, .. } => taken_up(id),
-        Action::Forget { id } => output::say(&format!("{id} is no dead letter any more")),
+        Action::Forget { id, .. } => output::say(&format!("{id} is no dead letter any more")),
     }
 }
 
@@ -249,8 +252,9 @@ fn ask(action: &Action) -> Result<Ask, CommandError> {
             }
             Ask::post(format!("resolving {id}"), of(id, "/resolve"), body.to_string())
         }
-        Action::Forget { id } => {
-            Ask { method: http::Method::DELETE, ..Ask::get(format!("letting {id} go"), of(id, "")) }
+        Action::Forget { id, reason } => {
+            let why = reason.as_deref().map_or_else(String::new, |why| format!("?reason={}", segment(why)));
+            Ask { method: http::Method::DELETE, ..Ask::get(format!("letting {id} go"), of(id, &why)) }
         }
     })
 }

@@ -1,7 +1,7 @@
 //! `causeway runs list|show ID|cancel ID`: the runs that a server keeps, of all its clients.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{AdminArgs, Ask, block_on, segment};
 use super::screen::{Colour, Screen, Tone, Words, between, moment, span};
@@ -63,6 +63,9 @@ enum Action {
     Cancel {
         /// Its id.
         id: String,
+        /// Why, for the audit trail.
+        #[arg(long)]
+        reason: Option<String>,
     },
 }
 
@@ -129,8 +132,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
             Ask::get("listing the runs", path)
         }
         Action::Show { id } => Ask::get(format!("showing {id}"), format!("{PATH}/{}", segment(id))),
-        Action::Cancel { id } => {
-            Ask::post(format!("cancelling {id}"), format!("{PATH}/{}/cancel", segment(id)), "{}".to_owned())
+        Action::Cancel { id, reason } => {
+            let body = json!({ "reason": reason }).to_string();
+            Ask::post(format!("cancelling {id}"), format!("{PATH}/{}/cancel", segment(id)), body)
         }
     };
     let answer = block_on(server.get(&ask))?;

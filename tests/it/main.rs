@@ -93,6 +93,7 @@ mod dead_letters_of_a_kind_are_redriven_at_a_rate;
 mod defaults_are_the_starting_point_of_every_integration;
 mod each_status_means_what_the_contract_says;
 mod every_attempt_can_be_looked_at_afterwards;
+mod every_command_is_written_down_with_who_and_why;
 mod every_panel_says_what_it_shows;
 mod every_panel_shows_something;
 mod exactly_n_probes_pass_a_half_open_breaker;

@@ -172,12 +172,18 @@ pub(in crate::api) fn admin() -> Value {
             "operationId": "cancel_run",
             "summary": "Has a run stopped",
             "parameters": [in_path("id", "The run's id, `run_…`.")],
+            "requestBody": { "required": false, "content": { "application/json": { "schema": {
+                "type": "object", "additionalProperties": false, "properties": reset,
+            } } } },
             "responses": answers(
                 vec![
                     (StatusCode::OK, document("The run is over.", &reference("Outcome"))),
                     (StatusCode::ACCEPTED, document("It is being stopped; its outcome tells what came of that.", &reference("Outcome"))),
                 ],
-                &ANY.into_iter().chain([Code::UnknownRun, Code::StoreUnavailable]).collect::<Vec<_>>(),
+                &ANY.into_iter()
+                    .chain([Code::UnknownRun, Code::StoreUnavailable, Code::Overloaded, Code::RequestTimeout,
+                            Code::BodyTooLarge, Code::UnsupportedMediaType])
+                    .collect::<Vec<_>>(),
             ),
         } },
         "/admin/v1/notices": { "get": {

@@ -203,7 +203,7 @@ fn frame() -> Map<String, Value> {
                     (StatusCode::OK, document("The run is over.", &outcome)),
                     (StatusCode::ACCEPTED, document("It is being stopped; its outcome tells what came of that.", &outcome)),
                 ],
-                &with(&[Code::UnknownRun, Code::StoreUnavailable]),
+                &with(&[Code::UnknownRun, Code::StoreUnavailable, Code::Overloaded]),
             ),
         } },
         "/v1/health": { "get": {

@@ -46,7 +46,7 @@ pub(super) fn paths(reset: &Value) -> Value {
             "delete": {
                 "operationId": "forget_dead_letter",
                 "summary": "Lets a dead letter go; its run stays as it is",
-                "parameters": [in_path("id", "The run's id.")],
+                "parameters": [in_path("id", "The run's id."), query("reason", "Why, for the audit trail.", json!({ "type": "string", "minLength": 1, "maxLength": 500 }))],
                 "responses": answers(
                     vec![(StatusCode::NO_CONTENT, json!({ "description": "It is gone." }))],
                     &ANY.into_iter().chain([Code::UnknownRun, Code::StoreUnavailable]).collect::<Vec<_>>(),

@@ -1,6 +1,7 @@
 //! What the APIs answer, as JSON Schemas.
 
 use causeway_core::failure::ErrorClass;
+use causeway_core::operation::RunStatus;
 use serde_json::{Value, json};
 
 use super::super::problem::Code;
@@ -72,7 +73,7 @@ pub(super) fn outcome() -> Value {
         "operation": string(),
         "version": { "type": "integer", "minimum": 1 },
         "correlation_id": string(),
-        "status": words(["running", "succeeded", "partial", "failed", "unknown", "cancelled"]),
+        "status": words(RunStatus::ALL.map(RunStatus::as_str)),
         "degraded": { "type": "boolean", "description": "Whether an alternate or a fallback served a step." },
         "result": { "description": "As the operation's mapping makes it; `null` without one." },
         "steps": { "type": "array", "items": reference("Step") },

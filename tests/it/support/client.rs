@@ -127,6 +127,12 @@ impl Client {
         self.send(Ask::delete(path)).await
     }
 
+    /// A DELETE, as whoever has this key.
+    pub(crate) async fn delete_as(&self, path: &str, key: &str) -> Answer {
+        let ask = Ask { method: Method::DELETE, ..Ask::get(path) };
+        self.send(ask.header("authorization", &format!("Bearer {key}"))).await
+    }
+
     /// Runs an operation.
     pub(crate) async fn run(&self, operation: &str, input: &Value) -> Answer {
         self.send(Ask::run(operation, input)).await
