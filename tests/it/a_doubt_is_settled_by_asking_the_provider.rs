@@ -153,3 +153,30 @@ async fn a_killed_server_looks_in_its_next_life() {
     }
     assert_eq!(provider.effects().len(), 2);
 }
+
+#[tokio::test]
+async fn where_there_is_a_key_too_it_is_sent_as_long_as_it_is_known() {
+    for (retention, looked) in [("1h", &["POST", "POST"][..]), ("1s", &["POST", "GET"])] {
+        let provider = Provider::start();
+        let both = format!(
+            "[endpoints.book.idempotency]\nheader = \"Idempotency-Key\"\nkey_retention = \"{retention}\"\n"
+        );
+        let config = config(&provider, "")
+            .replace(
+                "integrations/payments.toml",
+                "[endpoints.book.idempotency.verify]",
+                &format!("{both}[endpoints.book.idempotency.verify]"),
+            )
+            .replace(
+                "integrations/payments.toml",
+                "max_retries = 0",
+                "max_retries = 1\nbase_delay = \"1500ms\"\njitter = 0.0",
+            );
+        let server = Server::start(&config);
+        provider.next([Action::DropAfter {}.into()]);
+        let outcome = server.api.run("book", &charge()).await.ok();
+        assert_eq!(outcome["result"]["id"], provider.effects()[0].id, "{retention}");
+        assert_eq!(methods(&provider), looked, "{retention}");
+        assert_eq!(provider.effects().len(), 1);
+    }
+}

@@ -5,6 +5,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use crate::support::fault::{generation_is, panic_now};
+use crate::support::queued::{self, LATER, over, place};
 use crate::support::{Ask, Client, Config, Provider, Server, charge, until};
 
 const SECTIONS: &str = "[breaker]\nhalf_open_calls = 1";
@@ -118,4 +119,26 @@ async fn five_panics_in_a_minute_set_it_aside_until_a_reset() {
     );
     server.api.run("payments.ping", &json!({})).await.ok();
     assert_eq!(provider.arrivals().len(), 2);
+}
+
+#[tokio::test]
+async fn its_queue_survives() {
+    let provider = Provider::start();
+    let sections = "[breaker]\nhalf_open_calls = 1\n[queue]\nslots = 4\n[retry]\nbase_delay = \"20ms\"\n";
+    let server = Server::start(&Config::payments(&provider.url(), sections).operation("later", LATER));
+    provider.always(Action::Delay { ms: 300, jitter_ms: 0 });
+    let mut places = Vec::new();
+    for amount in 1..=12 {
+        places.push(place(&server.api.send(queued::of("later", amount)).await));
+    }
+    provider.arrived(4).await;
+    panic_now(&server, "payments");
+    generation_is(&server, "payments", 1).await;
+    for path in places {
+        let run = over(&server.api, &path).await;
+        assert_eq!(run["status"], "succeeded", "{run}");
+    }
+    let mut amounts: Vec<u64> = provider.effects().iter().map(|effect| effect.amount).collect();
+    amounts.sort_unstable();
+    assert_eq!(amounts, (1..=12).collect::<Vec<_>>(), "each once");
 }

@@ -5,6 +5,7 @@ use std::fs;
 use causeway::sandbox::{Action, Behaviour};
 use serde_json::json;
 
+use crate::support::queued::{self, LATER, over, place, say};
 use crate::support::{Config, Provider, Server, charge, until};
 
 const PATIENT: &str = "[retry]\nmax_retries = 1\nbase_delay = \"700ms\"\njitter = 0.0\n";
@@ -77,4 +78,27 @@ async fn a_run_whose_endpoint_is_gone_or_another_is_finished() {
     assert_eq!(paths, ["/v1/charges", "/v1/charges"]);
     server.api.run("payments.charge", &charge()).await.problem(404, "unknown_operation");
     server.api.run("payments.ping", &json!({})).await.ok();
+}
+
+#[tokio::test]
+async fn a_run_that_waits_for_its_turn_goes_by_what_held_when_it_was_left() {
+    let (provider, other) = (Provider::start(), Provider::start());
+    let config = Config::payments(&provider.url(), "").operation("later", LATER);
+    let server = Server::start(&config);
+    say(&server, "payments", "pause").await;
+    let path = place(&server.api.send(queued::of("later", 1)).await);
+    // Meanwhile the server ends, and another provider is asked, and another result told.
+    let changed = Config::payments(&other.url(), "");
+    let changed = changed.operation("later", &format!("result = '\"another\"'\n{LATER}"));
+    let server = server.restarted(&changed);
+    say(&server, "payments", "resume").await;
+    let run = over(&server.api, &path).await;
+    assert_eq!(
+        (&run["status"], &run["result"]["status"]),
+        (&json!("succeeded"), &json!("succeeded")),
+        "{run}"
+    );
+    assert_eq!((provider.effects().len(), other.arrivals().len()), (1, 0));
+    let next = over(&server.api, &place(&server.api.send(queued::of("later", 2)).await)).await;
+    assert_eq!((&next["result"], other.effects().len()), (&json!("another"), 1));
 }

@@ -85,3 +85,53 @@ async fn what_does_not_end_is_not_waited_for_beyond_the_drain() {
     assert!(ended.out.contains("\"drained\":false"), "{}", ended.out);
     drop(caller);
 }
+
+#[tokio::test]
+async fn what_had_not_ended_goes_on_in_the_next_life() {
+    let provider = Provider::start();
+    let server = "[listen]\napi = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\ndrain = \"500ms\"";
+    let later = "mode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n";
+    let config = Config::payments(&provider.url(), "[queue]\nslots = 1\n")
+        .file("causeway.toml", server)
+        .operation("later", later);
+    let (dir, mut process) = start(&config);
+    let (api, _) = process.serves().await;
+    provider.next([1, 2].map(|_| Action::Hang { act: true }.into()));
+    let caller = tokio::spawn(async move {
+        let ask = Ask::run("payments.charge", &charge()).header("idempotency-key", "k");
+        api.try_send(ask).await
+    });
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let accepted = api.run("later", &charge()).await;
+        places.push(accepted.header("location").expect("where to look").to_owned());
+    }
+    provider.arrived(2).await;
+    process.terminate();
+    let ended = process.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(ended.out.contains("\"drained\":false"), "{}", ended.out);
+    // Whatever its caller was told, it was no end.
+    if let Ok(answer) = caller.await.expect("the caller's task") {
+        assert!(answer.status >= 500, "{answer:?}");
+    }
+
+    let mut process =
+        Process::start(&mut process::causeway(&["serve", "--config", &dir.path().display().to_string()]));
+    let (api, _) = process.serves().await;
+    for place in places {
+        let run = until("it is over", async || {
+            let run = api.get(&format!("{place}?wait=5")).await.ok();
+            run["finished_at"].is_string().then_some(run)
+        })
+        .await;
+        assert_eq!(run["status"], "succeeded", "{run}");
+    }
+    let ask = Ask::run("payments.charge", &charge()).header("idempotency-key", "k");
+    let replay = api.send(ask).await;
+    assert_eq!(
+        (replay.header("idempotency-replayed"), &replay.ok()["status"]),
+        (Some("true"), &json!("succeeded"))
+    );
+    assert_eq!(provider.effects().len(), 3, "each once");
+}
