@@ -165,3 +165,26 @@ async fn an_unknown_synchronous_run_is_one_too_and_a_failed_one_is_not() {
     );
     assert_eq!(provider.effects().len(), 2, "nothing was sent again");
 }
+
+const TRIP: &str = "mode = \"async\"\n[[steps]]\nname = \"hold\"\ncall = \"payments.charge\"\nundo = { call = \"payments.charge\", input = '.input + { amount: 1 }' }\n[[steps]]\nname = \"ship\"\nafter = [\"hold\"]\ncall = \"desk.charge_once\"\ninput = '.input'\n";
+
+#[tokio::test]
+async fn what_a_person_says_has_failed_is_taken_back_as_far_as_it_was_done() {
+    let (provider, desk) = (Provider::start(), Provider::start());
+    let config = config(&provider).integration("desk", &desk.url(), SOON).operation("trip", TRIP);
+    let server = Server::start(&config);
+    desk.next([Action::DropBefore {}.into()]);
+    assert_eq!(server.api.run("trip", &charge()).await.status, 202);
+    let letter = letters(&server, 1).await.remove(0);
+    assert_eq!((&letter["step"], &letter["integration"]), (&json!("ship"), &json!("desk")));
+    assert_eq!(provider.effects().len(), 1, "a doubt takes nothing back");
+    assert_eq!(act(&server, &letter, "resolve", &json!({ "as": "failed" })).await.status, 202);
+    let run = over(&server, &letter).await;
+    let statuses: Vec<_> =
+        run["steps"].as_array().expect("steps").iter().map(|step| &step["status"]).collect();
+    assert_eq!(statuses, ["undone", "failed"], "{run}");
+    assert_eq!(run["status"], "failed");
+    let amounts: Vec<u64> = provider.effects().iter().map(|effect| effect.amount).collect();
+    assert_eq!((amounts, desk.arrivals().len()), (vec![1250, 1], 1));
+    letters(&server, 0).await;
+}

@@ -153,7 +153,44 @@ async fn it_goes_on_after_a_restart_and_each_is_done_once() {
 }
 
 #[tokio::test]
-async fn one_that_cannot_be_taken_up_is_counted_and_what_dies_again_is_left() {
+async fn one_that_cannot_be_taken_up_is_counted() {
+    let provider = Provider::start();
+    let trip = "mode = \"async\"\n[[steps]]\nname = \"hold\"\ncall = \"payments.charge\"\nundo = { call = \"payments.charge\", input = '.input + { amount: 1 }' }\n[[steps]]\nname = \"ship\"\nafter = [\"hold\"]\ncall = \"payments.charge\"\ninput = '.input'\n";
+    let server = with_dead_letters(&config(&provider).operation("trip", trip), &provider, 2).await;
+    // What it had done was taken back.
+    provider.next([Behaviour::normal(), Behaviour::status(422), Behaviour::normal()]);
+    assert_eq!(server.api.run("trip", &charge()).await.status, 202);
+    until("it is dead", async || (count(&server).await == 5).then_some(())).await;
+    let redrive = begin(&server, &json!({ "rate": 1000 })).await.json();
+    let done = when(&server, &redrive, "done").await;
+    assert_eq!((&done["matched"], &done["done"], &done["failed"]), (&json!(5), &json!(4), &json!(1)));
+    until("the others are done", async || (count(&server).await == 1).then_some(())).await;
+    let left = server.admin.get("/admin/v1/dead-letters").await.ok()["items"][0].clone();
+    assert_eq!(left["operation"], "trip");
+    let id = left["id"].as_str().expect("an id");
+    let one = Ask::post(format!("/admin/v1/dead-letters/{id}/redrive"), &json!({}));
+    server.admin.send(one).await.problem(409, "not_reopened");
+}
+
+#[tokio::test]
+async fn within_the_limits_of_its_provider() {
+    let provider = Provider::start();
+    let limit = "[[limits]]\nkind = \"sliding_window\"\nrequests = 10\nper = \"1s\"\n";
+    let config = config(&provider);
+    let server = with_dead_letters(&config, &provider, 30).await;
+    let server = server.restarted(&config.append("integrations/payments.toml", limit));
+    let before = provider.arrivals().len();
+    let redrive = begin(&server, &json!({ "filter": { "operation": "later" }, "rate": 1000 })).await.json();
+    when(&server, &redrive, "done").await;
+    until("all are charged", async || (charged(&provider).len() == 30).then_some(())).await;
+    let at: Vec<u64> = provider.arrivals()[before..].iter().map(|arrival| arrival.at_us).collect();
+    assert_eq!(at.len(), 30);
+    // A window is measured where requests begin, and a little passes until they arrive.
+    assert!(at.windows(11).all(|window| window[10] - window[0] >= 900_000), "{at:?}");
+}
+
+#[tokio::test]
+async fn what_dies_again_is_left() {
     let provider = Provider::start();
     let server = with_dead_letters(&config(&provider), &provider, 3).await;
     provider.always(Behaviour::status(422));
