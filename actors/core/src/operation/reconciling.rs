@@ -51,26 +51,31 @@ impl Run {
     /// snapshot is not one of this plan.
     pub fn inquire(resumed: Resumed, ended_ago: Duration, now: Now) -> Option<Self> {
         let mut run = Self::standing(resumed, now)?;
-        let in_doubt = run.in_doubt();
-        let answerable = |step: &usize| run.verify(*step).is_some() || !run.is_required(*step);
-        let is_held = run.steps.iter().any(|state| state.status == StepStatus::Undone);
-        if !run.stuck.is_empty() || is_held || !in_doubt.iter().all(answerable) {
+        let asked = run.to_be_asked_about();
+        if asked.is_empty() {
             return None;
         }
         run.succeeded.clear();
         run.stop = Some(Stop::Inquiry);
         let since = now.mono - ended_ago;
-        let asked: Vec<usize> = in_doubt.into_iter().filter(|step| run.verify(*step).is_some()).collect();
-        for step in &asked {
-            run.asks(now, *step, since);
+        for step in asked {
+            run.asks(now, step, since);
         }
         run.settle(now);
-        (!asked.is_empty()).then_some(run)
+        Some(run)
     }
 
-    fn in_doubt(&self) -> Vec<usize> {
-        let steps = self.steps.iter().enumerate();
-        steps.filter(|(_, state)| state.status == StepStatus::Unknown).map(|(step, _)| step).collect()
+    /// The steps in doubt whose providers can be asked; none where that would not settle what the run needs.
+    fn to_be_asked_about(&self) -> Vec<usize> {
+        let is = |status: StepStatus| {
+            move |step: &usize| self.steps.get(*step).is_some_and(|it| it.status == status)
+        };
+        let in_doubt = || (0..self.steps.len()).filter(is(StepStatus::Unknown));
+        let can_be_asked = |step: &usize| self.verify(*step).is_some();
+        let is_settled_by_it = in_doubt().all(|step| can_be_asked(&step) || !self.is_required(step));
+        let was_undone =
+            !self.stuck.is_empty() || (0..self.steps.len()).any(|step| is(StepStatus::Undone)(&step));
+        if was_undone || !is_settled_by_it { Vec::new() } else { in_doubt().filter(can_be_asked).collect() }
     }
 
     fn asks(&mut self, now: Now, step: usize, since: Mono) {
@@ -117,7 +122,8 @@ impl Run {
 
     /// When providers are asked next about a run that has ended in doubt, from its end; `None` if none can be.
     pub fn reconciles_after(&self) -> Option<Duration> {
-        self.in_doubt().into_iter().filter_map(|step| self.reconciled_after(step, Duration::ZERO)).min()
+        let asked = self.to_be_asked_about().into_iter();
+        asked.filter_map(|step| self.reconciled_after(step, Duration::ZERO)).min()
     }
 
     fn reconciled_after(&self, step: usize, age: Duration) -> Option<Duration> {
@@ -218,8 +224,7 @@ mod tests {
         Tries { made: 1, sent: true, trial: false }
     }
 
-    /// A run of these steps whose first ended in doubt, since its provider could not be asked either.
-    fn unknown(steps: Vec<StepPlan>) -> Run {
+    fn begun(steps: Vec<StepPlan>) -> Run {
         let begin = Begin {
             id: RunId::new("run_1"),
             correlation_id: CorrelationId::new("c").unwrap(),
@@ -228,7 +233,12 @@ mod tests {
             budget: None,
             wait: None,
         };
-        let mut run = Run::begin(begin, now());
+        Run::begin(begin, now())
+    }
+
+    /// A run of these steps whose first ended in doubt, since its provider could not be asked either.
+    fn unknown(steps: Vec<StepPlan>) -> Run {
+        let mut run = begun(steps);
         asked(&mut run);
         run.call_ended(now(), 0, doubt(), once());
         assert_eq!(asked(&mut run), [(0, Role::Verify)]);
@@ -328,15 +338,7 @@ mod tests {
     #[test]
     fn what_had_succeeded_is_taken_back_where_it_was_not_done() {
         let run = {
-            let begin = Begin {
-                id: RunId::new("run_1"),
-                correlation_id: CorrelationId::new("c").unwrap(),
-                plan: plan(vec![step("a").undone(), verified("b").after(&[0])], None),
-                input: Json::NULL,
-                budget: None,
-                wait: None,
-            };
-            let mut run = Run::begin(begin, now());
+            let mut run = begun(vec![step("a").undone(), verified("b").after(&[0])]);
             asked(&mut run);
             run.call_ended(now(), 0, CallEnd::Succeeded(Json::NULL), once());
             asked(&mut run);
@@ -360,25 +362,30 @@ mod tests {
 
     #[test]
     fn nobody_is_asked_where_it_would_settle_nothing() {
-        let none = unknown_without_verify();
-        assert_eq!(none.reconciles_after(), None);
-        assert!(Run::inquire(resumed(&none, none.snapshot()), AGO, now()).is_none());
+        for steps in [vec![step("a")], vec![step("a"), verified("b")], vec![verified("a"), step("b")]] {
+            let none = all_in_doubt(steps);
+            assert_eq!(none.reconciles_after(), None);
+            assert!(Run::inquire(resumed(&none, none.snapshot()), AGO, now()).is_none());
+        }
+        let both = all_in_doubt(vec![verified("a"), verified("b")]);
+        assert_eq!(both.reconciles_after(), Some(RECONCILE_AFTER[0]));
         let run = unknown(vec![verified("a")]);
         let other = Resumed { plan: plan(vec![step("a"), step("b")], None), ..resumed(&run, run.snapshot()) };
         assert!(Run::inquire(other, AGO, now()).is_none(), "a snapshot of another plan");
     }
 
-    fn unknown_without_verify() -> Run {
-        let begin = Begin {
-            id: RunId::new("run_1"),
-            correlation_id: CorrelationId::new("c").unwrap(),
-            plan: plan(vec![step("a")], None),
-            input: Json::NULL,
-            budget: None,
-            wait: None,
-        };
-        let mut run = Run::begin(begin, now());
-        run.call_ended(now(), 0, doubt(), once());
+    /// A run whose steps began together and ended in doubt, those that can be asked about since nobody answered.
+    fn all_in_doubt(steps: Vec<StepPlan>) -> Run {
+        let mut run = begun(steps);
+        for _ in 0..2 {
+            asked(&mut run);
+            for step in 0..run.steps.len() {
+                if run.steps[step].open.is_some() {
+                    run.call_ended(now(), step, doubt(), once());
+                }
+            }
+        }
+        assert!(run.is_done());
         run
     }
 }
