@@ -5,7 +5,7 @@
 //! counted: `causeway_dropped_total{kind="attempt_log"}`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use causeway_actors::metric::{Labels, Metric};
@@ -21,8 +21,10 @@ use tokio::sync::oneshot;
 const MAX_WAITING: usize = 8192;
 /// The most attempts in one piece.
 const MAX_GROUP: usize = 512;
-/// The largest input of a call that is kept, in bytes: so many of them may wait at once.
+/// The largest input of a call that is kept, in bytes.
 const MAX_INPUT: usize = 64 << 10;
+/// How many bytes of inputs wait at once; beyond that attempts are kept without.
+const MAX_WAITING_INPUT: usize = 16 << 20;
 /// How long attempts gather before they are written.
 const GATHER: Duration = Duration::from_millis(50);
 
@@ -37,6 +39,8 @@ pub(crate) struct AttemptLog {
     sender: Sender<Message>,
     dropped: Counter,
     count: AtomicU32,
+    /// Bytes of inputs that wait.
+    held: Arc<AtomicUsize>,
 }
 
 impl AttemptLog {
@@ -45,8 +49,10 @@ impl AttemptLog {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         let dropped = Metric::Dropped.counter(&Labels::none().word("kind", "attempt_log"));
         dropped.increment(0);
-        let log = Self { sender, dropped: dropped.clone(), count: AtomicU32::new(0) };
-        (Arc::new(log), Waiting { receiver, dropped })
+        let held = Arc::<AtomicUsize>::default();
+        let log =
+            Self { sender, dropped: dropped.clone(), count: AtomicU32::new(0), held: Arc::clone(&held) };
+        (Arc::new(log), Waiting { receiver, dropped, held })
     }
 
     /// Returns when everything that has ended so far is written, or let go of.
@@ -61,12 +67,17 @@ impl AttemptLog {
 
 impl Attempts for AttemptLog {
     fn ended(&self, at: Wall, record: AttemptRecord, input: &Json) {
-        let input = (input.bytes().len() <= MAX_INPUT).then(|| input.clone());
+        let size = input.bytes().len();
+        let fits = size <= MAX_INPUT && self.held.load(Ordering::Relaxed) + size <= MAX_WAITING_INPUT;
+        let input = fits.then(|| input.clone());
         // In the order of their time, as ids of runs are; and of those of one millisecond in the order of their ends.
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let random = uuid::Uuid::new_v4().as_u64_pair().1 & 0xffff_ffff_ffff;
         let id = format!("att_{:012x}{number:08x}{random:012x}", at.unix_millis());
+        let held = if fits { size } else { 0 };
+        self.held.fetch_add(held, Ordering::Relaxed);
         if self.sender.try_send(Message::Ended(Box::new(Attempt { id, at, record, input }))).is_err() {
+            self.held.fetch_sub(held, Ordering::Relaxed);
             self.dropped.increment(1);
         }
     }
@@ -76,6 +87,7 @@ impl Attempts for AttemptLog {
 pub(crate) struct Waiting {
     receiver: Receiver<Message>,
     dropped: Counter,
+    held: Arc<AtomicUsize>,
 }
 
 /// Writes attempts down, until nobody takes any more.
@@ -90,12 +102,15 @@ pub(crate) async fn keep(mut waiting: Waiting, store: Arc<dyn Store>) {
             }
         }
         let count = attempts.len();
+        let inputs = attempts.iter().filter_map(|attempt: &Attempt| attempt.input.as_ref());
+        let held: usize = inputs.map(|input| input.bytes().len()).sum();
         if count > 0
             && let Err(error) = store.append_attempts(attempts).await
         {
             waiting.dropped.increment(count as u64);
             tracing::debug!(%error, count, "attempts are not written down");
         }
+        waiting.held.fetch_sub(held, Ordering::Relaxed);
         let flushes = !told.is_empty();
         for done in told {
             // Whoever asked may have left.

@@ -66,7 +66,9 @@ async fn prepared(
     attempt: &Attempt,
     again: bool,
 ) -> Result<NewRun, Problem> {
-    let input = attempt.input.clone().ok_or_else(|| refused("its input was too large to be kept"))?;
+    let input = attempt.input.clone().ok_or_else(|| {
+        refused("its input was not kept: it was too large, or too much waited to be written")
+    })?;
     let live = state.live();
     let (whole, part) = called(state, &live, attempt).await?;
     let plan = whole.part(part).ok_or_else(|| refused("its step is no longer configured"))?;
