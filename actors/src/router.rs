@@ -9,20 +9,18 @@
 //! home, so that a server that stops waits for it.
 //!
 //! `flight` is one run with what belongs to it; `keeping` is what it writes down, and when; `messages` is what a router
-//! is told, and what it answers.
+//! is told, and what it answers; `handlers` takes them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, SpawnHandle};
+use actix::{Actor, Addr, AsyncContext, Context, SpawnHandle};
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::idempotency::Role;
 use causeway_core::integration::{CallEnd, CallId};
 use causeway_core::json::Json;
 use causeway_core::name::{ClientName, OperationName, RunId};
-use causeway_core::operation::{
-    Begin, Directive, MAX_STEPS, Order, Outcome, Part, Resumed, Run, RunStatus, Sent, Tries,
-};
+use causeway_core::operation::{Begin, Directive, MAX_STEPS, Order, Outcome, Part, Run, RunStatus, Tries};
 use causeway_core::priority::Priority;
 use causeway_core::retry::Jitter;
 use causeway_core::time::{Mono, Now};
@@ -36,12 +34,13 @@ use crate::guard;
 use crate::integration::{Execute, StepReply};
 use crate::meters::{self, RunMeters};
 use crate::metric::{Labels, Metric};
-use crate::plan::{RunContext, StepCall, TraceContext};
+use crate::plan::{StepCall, TraceContext};
 use crate::span::{self, Spans};
 use crate::stale::StaleStore;
-use crate::store::{Intent, NewRun, Progress, Queue, Ticket};
+use crate::store::{NewRun, Progress, Queue};
 
 mod flight;
+mod handlers;
 mod keeping;
 mod messages;
 
@@ -535,202 +534,5 @@ impl Actor for Router {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.mailbox);
         self.shared.board.router_started(self.index, ctx.address().downgrade());
-    }
-}
-
-impl Handler<Dispatch> for Router {
-    type Result = ();
-
-    fn handle(&mut self, message: Dispatch, ctx: &mut Self::Context) {
-        let Dispatch {
-            id,
-            correlation_id,
-            trace,
-            plan,
-            directory,
-            input,
-            budget,
-            wait,
-            priority,
-            permit,
-            client,
-            keeping,
-            reply,
-        } = message;
-        let meters =
-            self.meters.entry(plan.operation.clone()).or_insert_with(|| RunMeters::new(&plan.operation));
-        meters.began();
-        let (now, priority) = (self.shared.clock.now(), priority.unwrap_or(plan.priority));
-        let is_kept = wait.is_some() || plan.may_act() || keeping.is_some();
-        let keeping = keeping
-            .filter(|_| self.shared.keeper.is_some())
-            .map(|keeping| (keeping, trace, client.clone(), now));
-        let begin = Begin { id, correlation_id, plan, input, budget, wait };
-        match guard::caught(|| Run::begin(begin, now)) {
-            Ok(run) => {
-                let context = Arc::new(RunContext::of(&run, trace));
-                let kept = keeping.map(|keeping| Self::kept(&run, priority, keeping));
-                let reply = Some(reply);
-                let flight =
-                    Flight::new(run, directory, context, priority, is_kept, kept, reply, client, permit);
-                self.drive(ctx, flight, |_, _| {});
-            }
-            // Nothing was sent: the caller learns of it by its reply being dropped.
-            Err(message) => {
-                meters.ended(RunStatus::Failed, std::time::Duration::ZERO);
-                tracing::error!(panic = message, "a fault in its mapping ended a run");
-            }
-        }
-    }
-}
-
-impl Handler<Resume> for Router {
-    type Result = bool;
-
-    fn handle(&mut self, message: Resume, ctx: &mut Self::Context) -> bool {
-        let Resume { run, plan, directory, permit, lease } = message;
-        let NewRun {
-            id,
-            client,
-            correlation_id,
-            trace,
-            priority,
-            created_at,
-            input,
-            progress,
-            configuration,
-            ..
-        } = *run;
-        let ticket = lease.as_ref().map_or_else(Ticket::default, |lease| lease.ticket);
-        let cancelled = lease.as_ref().is_some_and(|lease| lease.cancelled);
-        let meters =
-            self.meters.entry(plan.operation.clone()).or_insert_with(|| RunMeters::new(&plan.operation));
-        meters.began();
-        let clock = &self.shared.clock;
-        let Progress { revision, snapshot, intents, .. } = progress;
-        let sent = |intent: &Intent| Sent {
-            step: intent.step,
-            role: intent.role,
-            ago: keeping::age(intent, clock.now().wall),
-        };
-        let sent = intents.iter().filter(|intent| intent.in_doubt).map(sent).collect();
-        let patient = lease.is_some();
-        let resumed = Resumed {
-            id: id.clone(),
-            correlation_id,
-            plan,
-            input,
-            began: created_at,
-            snapshot,
-            sent,
-            patient,
-        };
-        let now = clock.now();
-        match guard::caught(|| Run::resume(resumed, now)) {
-            Ok(Some(run)) => {
-                let context = Arc::new(RunContext::of(&run, trace));
-                let kept = Some(Kept::resumed(revision, intents, ticket, configuration));
-                let mut flight =
-                    Flight::new(run, directory, context, priority, true, kept, None, client, permit);
-                flight.lease = lease;
-                self.drive(ctx, flight, |flight, now| {
-                    if cancelled {
-                        flight.run.cancel(now);
-                    }
-                });
-                true
-            }
-            Ok(None) => {
-                meters.withdrawn();
-                tracing::error!(run_id = id.as_str(), "a run does not fit the plan it began with");
-                false
-            }
-            Err(message) => {
-                meters.withdrawn();
-                tracing::error!(
-                    run_id = id.as_str(),
-                    panic = message,
-                    "a fault ended a run that was to go on"
-                );
-                false
-            }
-        }
-    }
-}
-
-impl Handler<Inquire> for Router {
-    type Result = ();
-
-    fn handle(&mut self, message: Inquire, ctx: &mut Self::Context) {
-        let Inquire { run, plan, directory, ended_ago, reply } = message;
-        let NewRun { id, client, correlation_id, trace, priority, created_at, input, progress, .. } = *run;
-        if self.runs.contains_key(&id) {
-            return;
-        }
-        let resumed = Resumed {
-            id: id.clone(),
-            correlation_id,
-            plan,
-            input,
-            began: created_at,
-            snapshot: progress.snapshot,
-            sent: Vec::new(),
-            patient: true,
-        };
-        let now = self.shared.clock.now();
-        match guard::caught(|| Run::inquire(resumed, ended_ago, now)) {
-            Ok(Some(run)) => {
-                let context = Arc::new(RunContext::of(&run, trace));
-                let permit = RunPermit::of_queue();
-                let mut flight =
-                    Flight::new(run, directory, context, priority, false, None, None, client, permit);
-                flight.inquiry = Some((ended_ago, reply));
-                self.drive(ctx, flight, |_, _| {});
-            }
-            Ok(None) => {}
-            Err(message) => {
-                tracing::error!(run_id = id.as_str(), panic = message, "a fault ended an inquiry");
-            }
-        }
-    }
-}
-
-impl Handler<Written> for Router {
-    type Result = ();
-
-    fn handle(&mut self, written: Written, ctx: &mut Self::Context) {
-        let Some(mut flight) = self.runs.remove(&written.run) else { return };
-        if self.wrote(ctx, &mut flight, written) {
-            return self.drive(ctx, flight, |_, _| {});
-        }
-        if let Some(at) = flight.timer {
-            self.timers.remove(&(at, flight.run.id().clone()));
-        }
-        if !flight.recorded
-            && let Some(meters) = self.meters.get(&flight.run.plan().operation)
-        {
-            meters.withdrawn();
-        }
-    }
-}
-
-impl Handler<StepNews> for Router {
-    type Result = ();
-
-    fn handle(&mut self, StepNews { run, call, news }: StepNews, ctx: &mut Self::Context) {
-        if let Some(flight) = self.runs.remove(&run) {
-            let jitter = self.jitter.next_unit();
-            self.drive(ctx, flight, |flight, now| flight.tell(now, call, news, jitter));
-        }
-    }
-}
-
-impl Handler<Abandon> for Router {
-    type Result = ();
-
-    fn handle(&mut self, Abandon(run): Abandon, ctx: &mut Self::Context) {
-        if let Some(flight) = self.runs.remove(&run) {
-            self.drive(ctx, flight, |flight, now| flight.run.cancel(now));
-        }
     }
 }
