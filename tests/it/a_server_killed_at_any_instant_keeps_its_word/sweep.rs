@@ -1,6 +1,5 @@
 //! Lives that end at each failpoint there is.
 
-use std::path::Path;
 use std::time::Duration;
 
 use causeway::failpoint::{self, Durable, Failpoint};
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::load::Deed;
 use super::world::{Store, World};
-use crate::support::{Ask, Process, charge, fault, until};
+use crate::support::{Ask, Process, charge, until};
 
 /// Later than everything has been kept for long enough.
 const LATER: &str = "+800d";
@@ -162,7 +161,9 @@ async fn dies_serving(world: &mut World, point: Failpoint) {
 pub(super) async fn of_what_is_old(world: &mut World) {
     let later = |world: &World| {
         let mut command = world.command();
-        fault::with_clock(&mut command, "FAKETIME", Path::new(LATER));
+        let clock = world.clock();
+        clock.set(LATER);
+        clock.of(&mut command);
         command
     };
     let (mut server, api, _) = world.serve().await;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::load::{self, Deed, Operator};
 use super::wishes::{self, Memory};
+use crate::support::clock::Clock;
 use crate::support::postgres::{self, Database};
 use crate::support::process::causeway;
 use crate::support::{Client, Dice, Process, Provider, until};
@@ -117,6 +118,11 @@ impl World {
     /// The server's command line.
     pub(super) fn command(&self) -> Command {
         causeway(&["serve", "--config", self.dir.path().to_str().expect("a path")])
+    }
+
+    /// A wall clock for its servers.
+    pub(super) fn clock(&self) -> Clock {
+        Clock::new(self.dir.path())
     }
 
     /// The configuration says the same in other words.

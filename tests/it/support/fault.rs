@@ -49,16 +49,6 @@ pub(crate) fn installed(name: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{name} is not installed: run scripts/peers faults"))
 }
 
-/// Has a program see another time of day, and measure time as it passes.
-pub(crate) fn with_clock<'a>(command: &'a mut Command, variable: &str, value: &Path) -> &'a mut Command {
-    command
-        .env("LD_PRELOAD", installed("libfaketimeMT.so.1"))
-        .env(variable, value)
-        .env("FAKETIME_NO_CACHE", "1")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-        .env("DONT_FAKE_MONOTONIC", "1")
-}
-
 /// Sets how large a file of the process may become: as `ulimit -f` does, from outside.
 pub(crate) fn files_may_have(process: &Process, bytes: &str) {
     let id = process.id().to_string();
