@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::support::postgres::{self, Postgres};
 use crate::support::process::causeway;
+use crate::support::queued::are_all_over;
 use crate::support::{Ask, Client, Config, Process, Provider, until};
 
 /// How often the database restarts.
@@ -77,13 +78,7 @@ async fn and_keeps_what_it_promised() {
     for ended in join_all(callers).await {
         ended.expect("each was answered as it may be");
     }
-    for status in ["accepted", "running", "waiting"] {
-        until(&format!("nothing is {status}"), async || {
-            let left = api.get(&format!("/v1/runs?limit=1&status={status}")).await.ok();
-            (left["items"] == json!([])).then_some(())
-        })
-        .await;
-    }
+    until("nothing is under way", async || are_all_over(&api).await.then_some(())).await;
     let mut done: BTreeMap<u64, usize> = BTreeMap::new();
     for effect in provider.effects() {
         *done.entry(effect.amount).or_default() += 1;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::load::is_told_the_same;
 use super::wishes::{Kind, Said, Wish, status_of};
 use super::world::World;
+use crate::support::queued::are_all_over;
 use crate::support::{Answer, Ask, Client, Provider, until};
 
 /// As many are asked at once.
@@ -93,13 +94,7 @@ async fn comes_to_rest(api: Client, admin: Client) {
         if redrives["items"].as_array()?.iter().any(|redrive| redrive["status"] == "running") {
             return None;
         }
-        for status in ["accepted", "running", "waiting"] {
-            let left = api.get(&format!("/v1/runs?limit=1&status={status}")).await.ok();
-            if left["items"] != json!([]) {
-                return None;
-            }
-        }
-        Some(())
+        are_all_over(&api).await.then_some(())
     })
     .await;
 }

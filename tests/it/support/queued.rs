@@ -35,6 +35,28 @@ pub(crate) async fn over(api: &Client, place: &str) -> Value {
     .await
 }
 
+/// Whether every run is over. One that is put off and taken up again may pass by each question about a status, so at last
+/// every run is looked at.
+pub(crate) async fn are_all_over(api: &Client) -> bool {
+    for status in ["accepted", "running", "waiting"] {
+        let left = api.get(&format!("/v1/runs?limit=1&status={status}")).await.ok();
+        if left["items"] != serde_json::json!([]) {
+            return false;
+        }
+    }
+    let mut cursor = String::new();
+    loop {
+        let page = api.get(&format!("/v1/runs?limit=100{cursor}")).await.ok();
+        if !page["items"].as_array().expect("a list").iter().all(|run| run["finished_at"].is_string()) {
+            return false;
+        }
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return true,
+        }
+    }
+}
+
 /// The run when it stands so.
 pub(crate) async fn is(api: &Client, place: &str, status: &str) -> Value {
     until(&format!("the run is {status}"), async || {
