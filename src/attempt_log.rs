@@ -66,17 +66,21 @@ impl AttemptLog {
 }
 
 impl Attempts for AttemptLog {
-    fn ended(&self, at: Wall, record: AttemptRecord, input: &Json) {
-        let size = input.bytes().len();
+    fn ended(&self, at: Wall, record: AttemptRecord, input: Option<&Json>) {
+        let size = input.map_or(0, |input| input.bytes().len());
         let fits = size <= MAX_INPUT && self.held.load(Ordering::Relaxed) + size <= MAX_WAITING_INPUT;
-        let input = fits.then(|| input.clone());
+        let (repeats_input, input) = (input.is_none(), input.filter(|_| fits).cloned());
         // In the order of their time, as ids of runs are; and of those of one millisecond in the order of their ends.
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let random = uuid::Uuid::new_v4().as_u64_pair().1 & 0xffff_ffff_ffff;
         let id = format!("att_{:012x}{number:08x}{random:012x}", at.unix_millis());
         let held = if fits { size } else { 0 };
         self.held.fetch_add(held, Ordering::Relaxed);
-        if self.sender.try_send(Message::Ended(Box::new(Attempt { id, at, record, input }))).is_err() {
+        if self
+            .sender
+            .try_send(Message::Ended(Box::new(Attempt { id, at, record, input, repeats_input })))
+            .is_err()
+        {
             self.held.fetch_sub(held, Ordering::Relaxed);
             self.dropped.increment(1);
         }

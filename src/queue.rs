@@ -391,7 +391,10 @@ async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until:
     match router.send(resume).await {
         Ok(true) => ended.await.unwrap_or(LeaseEnd::Lost),
         Ok(false) => match state.store().unfinished(id).await {
-            Ok(Some(run)) => end(&state, run, ticket, recovery::FAULT).await,
+            Ok(Some(mut run)) => {
+                run.progress.leased(ticket.fence);
+                end(&state, run, ticket, recovery::FAULT).await
+            }
             Ok(None) | Err(_) => LeaseEnd::Lost,
         },
         Err(_) => LeaseEnd::Lost,

@@ -200,7 +200,8 @@ pub(crate) async fn end(state: &State, run: NewRun, ticket: Ticket, why: &str) -
         error: Some(Failure::new(class, OPERATION_GONE, message)),
         created_at,
         finished_at: Some(at),
-        sent: !progress.intents.is_empty(),
+        sent: ticket.first_try.is_some()
+            || progress.intents.iter().any(|intent| intent.in_doubt || intent.lease.is_none()),
     };
     tracing::error!(run_id = id.as_str(), why, "a run that was under way cannot be gone on with");
     let death = Death {
@@ -215,7 +216,7 @@ pub(crate) async fn end(state: &State, run: NewRun, ticket: Ticket, why: &str) -
         status: outcome.status,
         at,
         answer: answers::of(&outcome, ticket.is_async),
-        progress: Some(Progress { revision: progress.revision + 1, ..progress }),
+        progress: Some(Progress { revision: progress.revision + 1, ..progress.without_leases() }),
         children: Vec::new(),
         fence: ticket.fence,
         death: Some(death.clone()),

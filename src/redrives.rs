@@ -326,7 +326,7 @@ pub(crate) async fn take_up(state: &State, reopened: Reopened) -> Result<(), Not
     if !state.store().reopen(reopened).await? {
         return Err(NotTaken::Gone);
     }
-    state.mesh().board().run_came_to_nothing(&id);
+    state.mesh().board().take_run_off(&id);
     state.queues().queued(&integration);
     Ok(())
 }

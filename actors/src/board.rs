@@ -3,9 +3,9 @@
 //! A look-up never waits for a mailbox, so health, lists and look-ups answer while an actor is busy, restarting or
 //! dead. Each entry has one writer: an integration's actor its snapshot, a run's router the run's outcome.
 //!
-//! Runs that may act, or that their callers do not wait for, are kept while they are under way and, within bounds,
-//! after they ended; the oldest go first. They live in memory only: a restart forgets them, and the answers that carry
-//! them say so. A run under way is kept with its router, so that any worker can have it cancelled.
+//! Runs that may act, or that their callers do not wait for, are here while they are under way, with their router, so that any
+//! worker can have them cancelled. One whose end is on disk is looked up there. Those that are not written down stay here
+//! after they ended, within bounds; the oldest go first, and a restart forgets them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -149,8 +149,8 @@ impl Board {
         }
     }
 
-    /// Takes a run off the board that has come to nothing: no attempt was made for it.
-    pub fn run_came_to_nothing(&self, id: &RunId) {
+    /// Takes a run off the board: it has come to nothing, somebody else has it, or its end is on disk.
+    pub fn take_run_off(&self, id: &RunId) {
         if let Some((_, Entry { awaited: Some(awaited), .. })) = self.runs.remove(id) {
             awaited.notify_waiters();
         }

@@ -193,6 +193,7 @@ mod tests {
             index: 0,
             role: Role::Primary,
             endpoint: 0,
+            repeats_input: false,
             input: Json::parse(Bytes::from_static(input.as_bytes())).unwrap(),
             priority: Priority::Normal,
             deadline: Mono::MAX,

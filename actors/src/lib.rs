@@ -19,6 +19,7 @@ pub mod directory;
 pub mod fakes;
 pub mod guard;
 pub mod integration;
+pub mod intents;
 pub mod mesh;
 mod meters;
 pub mod metric;

@@ -138,6 +138,8 @@ pub struct StepCall {
     pub endpoint: usize,
     /// The step's input.
     pub input: Json,
+    /// Whether that is its run's, which is kept with the run.
+    pub repeats_input: bool,
     /// Whom it stands before in the integration's queue.
     pub priority: Priority,
     /// When the answer is no longer of use.

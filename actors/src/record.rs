@@ -23,11 +23,13 @@ pub const TARGET: &str = "causeway::attempt";
 
 /// Keeps what became of attempts. It never blocks: what it cannot take it lets go of, and counts.
 pub trait Attempts: Send + Sync + 'static {
-    /// An attempt that began then, of a call with this input, has ended.
-    fn ended(&self, at: Wall, record: AttemptRecord, input: &Json);
+    /// An attempt that began then, of a call with this input, has ended. `None`: with its run's, which is kept with the run.
+    fn ended(&self, at: Wall, record: AttemptRecord, input: Option<&Json>);
 }
 
 /// What became of one attempt, sanitised. Times are in milliseconds with a resolution of a microsecond.
+///
+/// It is kept as a list of its fields: new ones are added at the end, with `#[serde(default)]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// The run's id.
@@ -120,7 +122,7 @@ impl Record<'_> {
             keeper.ended(
                 Wall::from_unix_millis(ended.unix_millis().saturating_sub(took)),
                 record,
-                &self.step.call.input,
+                Some(&self.step.call.input).filter(|_| !self.step.call.repeats_input),
             );
         }
     }

@@ -136,7 +136,7 @@ impl Router {
             run_id = flight.run.id().as_str(),
             "the lease of a run has run out: it is left to the next"
         );
-        self.shared.board.run_came_to_nothing(flight.run.id());
+        self.shared.board.take_run_off(flight.run.id());
         if let Some(at) = flight.timer {
             self.timers.remove(&(at, flight.run.id().clone()));
         }
@@ -202,6 +202,7 @@ impl Router {
             index: step,
             role,
             endpoint: target.endpoint_index,
+            repeats_input: flight.kept.is_some() && input == *flight.run.input(),
             input,
             priority: flight.priority,
             deadline,
@@ -212,7 +213,9 @@ impl Router {
         let held = Held::new(id, call, Arc::clone(place), permit, target.safety());
         match &mut flight.kept {
             None => self.dispatch(ctx, flight, held),
-            Some(kept) => kept.hold(held).map_or(Ok(()), |held| self.dispatch(ctx, flight, held)),
+            Some(kept) => kept
+                .hold(held, self.shared.clock.now().wall)
+                .map_or(Ok(()), |held| self.dispatch(ctx, flight, held)),
         }
     }
 
@@ -263,7 +266,7 @@ impl Router {
         let now = self.shared.clock.now();
         if let Some(outcome) = kept.came_to_nothing() {
             flight.kept = None;
-            return self.told_the_end(flight, outcome, false);
+            return self.told_the_end(flight, outcome);
         }
         if let Some(write) = kept.next_write(&flight.run, now, keeper.render) {
             actix::spawn(write.run(Arc::clone(&keeper.store), ctx.address(), flight.run.id().clone()));
@@ -311,11 +314,11 @@ impl Router {
                 if let Some(death) = kept.died(&outcome) {
                     meters::died(&outcome.id, &death);
                 }
-                self.told_the_end(flight, *outcome, true);
+                self.told_the_end(flight, *outcome);
             }
             Next::PutOff(queue) => {
                 flight.leased(LeaseEnd::PutOff(queue.integration));
-                self.shared.board.run_came_to_nothing(flight.run.id());
+                self.shared.board.take_run_off(flight.run.id());
                 return false;
             }
             Next::Lost => {
@@ -323,7 +326,7 @@ impl Router {
                     run_id = flight.run.id().as_str(),
                     "another one has the run by now: it is left to it"
                 );
-                self.shared.board.run_came_to_nothing(flight.run.id());
+                self.shared.board.take_run_off(flight.run.id());
                 return false;
             }
             Next::NotEnded(error) => {
@@ -373,12 +376,8 @@ impl Router {
     }
 
     /// Tells the world how a run has ended that is written down, or of which there was nothing to be written.
-    fn told_the_end(&self, flight: &mut Flight, outcome: Outcome, written: bool) {
-        if written && flight.kept.as_ref().is_some_and(|kept| kept.stays(&flight.run, &outcome)) {
-            self.shared.board.run_finished(outcome.clone(), flight.client.clone());
-        } else {
-            self.shared.board.run_came_to_nothing(&outcome.id);
-        }
+    fn told_the_end(&self, flight: &mut Flight, outcome: Outcome) {
+        self.shared.board.take_run_off(&outcome.id);
         flight.leased(LeaseEnd::Over);
         flight.answer(outcome, Standing::Over);
     }
@@ -412,7 +411,7 @@ impl Router {
         if may_have_acted || flight.run.is_promised() {
             self.shared.board.run_finished(outcome.clone(), flight.client.clone());
         } else if flight.is_kept {
-            self.shared.board.run_came_to_nothing(&outcome.id);
+            self.shared.board.take_run_off(&outcome.id);
         }
         flight.answer(outcome, Standing::Over);
     }

@@ -167,6 +167,19 @@ impl Progress {
     pub fn of(run: &Run) -> Self {
         Self { revision: 0, snapshot: run.snapshot(), intents: Vec::new(), children: Vec::new() }
     }
+
+    /// The run is leased with this fence: what an older lease allowed to be sent may have been.
+    pub fn leased(&mut self, fence: u32) {
+        for intent in &mut self.intents {
+            intent.in_doubt |= intent.lease.is_some_and(|lease| lease < fence);
+        }
+    }
+
+    /// What is written down from now on tells what may have been sent, and no lease does.
+    pub fn without_leases(mut self) -> Self {
+        self.intents.iter_mut().for_each(|intent| intent.lease = None);
+        self
+    }
 }
 
 /// A request that is about to be sent, or was.
@@ -182,6 +195,11 @@ pub struct Intent {
     pub request: Materialised,
     /// Whether it may have acted: so from when it is about to be sent until its end is known.
     pub in_doubt: bool,
+    /// The lease that tells by itself that it may have been sent: whoever holds that one sends it without writing anything
+    /// down before. `None`: none does.
+    pub lease: Option<u32>,
+    /// Whether its body is the run's input, which is kept already.
+    pub repeats_input: bool,
 }
 
 /// What became of a claim.
@@ -419,8 +437,11 @@ pub struct Attempt {
     pub at: Wall,
     /// What became of it, sanitised.
     pub record: AttemptRecord,
-    /// The input of its call, as it was; `None` for one that was too large to be kept.
+    /// The input of its call, as it was; `None` for one that was too large to be kept. Of those that repeat their run's it is
+    /// there only where one attempt is asked for by its id, and its run is still kept.
     pub input: Option<Json>,
+    /// Whether its input is its run's, and is kept there.
+    pub repeats_input: bool,
 }
 
 /// Which attempts are asked for; every condition must hold.

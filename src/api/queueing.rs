@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse};
+use causeway_actors::intents;
+use causeway_actors::plan::RunContext;
 use causeway_actors::store::{Claimed, Known, NewRun, Progress, Queue, Unavailable};
 use causeway_core::name::CorrelationId;
 use causeway_core::operation::{Begin, Outcome, Run, RunStatus, StepStatus};
@@ -35,7 +37,7 @@ pub(super) async fn run(
         budget: None,
         wait: None,
     };
-    let run = Run::begin(begin, now);
+    let mut run = Run::begin(begin, now);
     // One that has nothing to wait for is executed by whoever has its first step.
     let first = asked.plan.steps.as_slice().first().map(|step| step.primary.call.integration.clone());
     let Some(integration) = run.waits_for().cloned().or(first) else {
@@ -52,19 +54,26 @@ pub(super) async fn run(
         return Err(Problem::new(Code::Overloaded, detail).retry_after(Some(COME_BACK)));
     };
     let not_before = asked.not_before.unwrap_or(now.wall);
+    let (trace, priority) =
+        (context::trace(request, state.sample()), asked.priority.unwrap_or(asked.plan.priority));
+    let (accepted, mut progress) = (accepted(&run), Progress::of(&run));
+    if intents::is_soon(not_before, now.wall) {
+        let context = RunContext::of(&run, trace);
+        progress.intents = intents::foresee(&mut run, context, &asked.directory, priority, now.wall).await;
+    }
     let new = NewRun {
         id: run.id().clone(),
         client: asked.client.clone(),
         operation: asked.plan.operation.clone(),
         version: asked.plan.version,
         correlation_id: correlation_id.clone(),
-        trace: context::trace(request, state.sample()),
-        priority: asked.priority.unwrap_or(asked.plan.priority),
+        trace,
+        priority,
         created_at: now.wall,
         claim: asked.claim,
         configuration: asked.configuration,
         input: asked.input.clone(),
-        progress: Progress::of(&run),
+        progress,
         part: None,
         queue: Some(Queue { integration: integration.clone(), not_before }),
     };
@@ -80,7 +89,7 @@ pub(super) async fn run(
             return Ok(answers::first(&answer));
         }
     }
-    Ok(runs::goes_on(&accepted(&run)))
+    Ok(runs::goes_on(&accepted))
 }
 
 /// Writes a run down, in the place that was kept for it: whether its caller still waits or has left meanwhile.

@@ -67,7 +67,11 @@ async fn prepared(
     again: bool,
 ) -> Result<NewRun, Problem> {
     let input = attempt.input.clone().ok_or_else(|| {
-        refused("its input was not kept: it was too large, or too much waited to be written")
+        refused(if attempt.repeats_input {
+            "its input was its run's, which is not kept any more"
+        } else {
+            "its input was not kept: it was too large, or too much waited to be written"
+        })
     })?;
     let live = state.live();
     let (whole, part) = called(state, &live, attempt).await?;

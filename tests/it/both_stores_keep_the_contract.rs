@@ -9,9 +9,11 @@ use causeway::settings::{EncryptionKey, EncryptionSettings, SecretRef, StoreSett
 use causeway_actors::clock::Clock;
 use causeway_actors::plan::TraceContext;
 use causeway_actors::store::{
-    Attempt, AttemptFilter, Claim, Claimed, ConfigurationId, Control, DeadFilter, Death, Deed, Ending, Known,
-    NewRun, Parked, Progress, Queue, Reopened, RunFilter, Store, StoredAnswer, Ticket,
+    Attempt, AttemptFilter, Claim, Claimed, ConfigurationId, Control, DeadFilter, Death, Deed, Ending,
+    Intent, Known, NewRun, Parked, Progress, Queue, Reopened, RunFilter, Store, StoredAnswer, Ticket,
 };
+use causeway_core::endpoint::Materialised;
+use causeway_core::idempotency::Role;
 use causeway_core::json::Json;
 use causeway_core::limits::{Life, Owner, QuotaRecord, Record, Rest, Subject};
 use causeway_core::name::{
@@ -97,6 +99,7 @@ of_both!(
     runs_in_doubt_are_asked_about_when_it_is_time,
     what_operators_say_holds_and_is_told,
     attempts_are_found_by_what_they_are,
+    what_an_older_lease_let_be_sent_is_in_doubt,
     what_limits_have_told_last_is_what_is_known,
     what_is_old_goes_in_pieces,
     configurations_go_that_nobody_goes_by,
@@ -522,7 +525,8 @@ fn attempt(n: u16) -> Attempt {
     });
     let at = Wall::from_unix_millis(1000 + u64::from(n));
     let record = serde_json::from_value(record).expect("a record");
-    Attempt { id: format!("att_{:012x}{n:020}", at.unix_millis()), at, record, input: Some(Json::of(&n)) }
+    let id = format!("att_{:012x}{n:020}", at.unix_millis());
+    Attempt { id, at, record, input: Some(Json::of(&n)), repeats_input: false }
 }
 
 async fn attempts_are_found_by_what_they_are(kept: Kept) {
@@ -553,6 +557,57 @@ async fn attempts_are_found_by_what_they_are(kept: Kept) {
     assert_eq!(store.forget_old_attempts(all[3].at, 2).await, Ok(2));
     assert_eq!(store.forget_old_attempts(all[3].at, 2).await, Ok(1));
     assert_eq!(found(none()).await, [4, 3]);
+    // Of one that repeats its run's input that is looked up there, while the run is kept.
+    let repeats = |n| Attempt { input: None, repeats_input: true, ..attempt(n) };
+    store.append_attempts(vec![repeats(6), repeats(7)]).await.expect("it works");
+    assert!(is_new(&*store, run("run_1")).await);
+    let inputs = async |n: u16| {
+        let filter = AttemptFilter { id: Some(attempt(n).id), ..none() };
+        store.attempts(filter, 1).await.expect("it works").remove(0).input
+    };
+    assert_eq!(inputs(7).await, Some(Json::of(&"4242 4242")), "of run_1");
+    assert_eq!(inputs(6).await, None, "run_0 is not kept");
+}
+
+/// What a lease tells by itself.
+async fn what_an_older_lease_let_be_sent_is_in_doubt(kept: Kept) {
+    let store = kept.open().await;
+    let mut new = queued("run_1", "shop", Priority::Normal);
+    let request = |body: &Json| Materialised {
+        method: http::Method::POST,
+        path_and_query: "/charges?a=b".to_owned(),
+        headers: [(http::header::ACCEPT, http::HeaderValue::from_static("*/*"))].into_iter().collect(),
+        body: body.bytes().clone(),
+    };
+    let intent = |role, body: &Json, repeats_input, lease| Intent {
+        step: 0,
+        role,
+        at: Wall::from_unix_millis(7),
+        request: request(body),
+        in_doubt: false,
+        lease,
+        repeats_input,
+    };
+    let other = Json::of(&"other");
+    new.progress.intents =
+        vec![intent(Role::Primary, &new.input, true, Some(1)), intent(Role::Undo, &other, false, None)];
+    store.claim_run(new.clone()).await.expect("it works");
+    let mut doubts = Vec::new();
+    for _ in 0..2 {
+        let leased = store.lease(name("stripe"), in_a_minute(), 1).await.expect("it works").remove(0);
+        let intents = leased.run.progress.intents;
+        for (read, written) in intents.iter().zip(&new.progress.intents) {
+            let Materialised { method, path_and_query, headers, body } = &read.request;
+            assert_eq!((method, path_and_query.as_str()), (&http::Method::POST, "/charges?a=b"));
+            assert_eq!((headers, body), (&written.request.headers, &written.request.body));
+            let of =
+                |intent: &Intent| (intent.step, intent.role, intent.at, intent.lease, intent.repeats_input);
+            assert_eq!(of(read), of(written));
+        }
+        doubts.push(intents.iter().map(|intent| intent.in_doubt).collect::<Vec<_>>());
+        assert_eq!(store.release(in_a_minute() + Duration::from_secs(1)).await, Ok(1));
+    }
+    assert_eq!(doubts, [[false, false], [true, false]]);
 }
 
 /// A record that tells everything that one may.

@@ -69,6 +69,7 @@ impl IntegrationActor {
             index: 0,
             role: Role::Primary,
             endpoint,
+            repeats_input: false,
             input: Json::of(&serde_json::Map::new()),
             priority: Priority::Low,
             deadline: probe.deadline,

@@ -18,6 +18,7 @@ use causeway_core::endpoint::Materialised;
 use causeway_core::failure::{ErrorClass, Failure};
 use causeway_core::idempotency::Role;
 use causeway_core::integration::CallId;
+use causeway_core::json::Json;
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::operation::{Outcome, Run, RunStatus, Snapshot, StepOutcome, StepStatus, UNDO_FAILED};
 use causeway_core::time::{Mono, Now, Wall};
@@ -111,6 +112,8 @@ pub(super) struct Write {
     what: What,
     now: Now,
     fence: u32,
+    /// The run's.
+    input: Json,
     /// The requests that are still to be made ready, by their calls.
     calls: Vec<(CallId, StepCall, Arc<IntegrationPlan>)>,
 }
@@ -219,10 +222,15 @@ impl Kept {
     }
 
     /// Takes over a call that is to be sent. `None`: it may go at once.
-    pub(super) fn hold(&mut self, held: Held) -> Option<Held> {
-        let intent = self.intent(held.call.index, held.call.role);
-        let is_intended = held.safety == Safety::Safe || intent.is_some_and(|intent| intent.in_doubt);
+    pub(super) fn hold(&mut self, held: Held, now: Wall) -> Option<Held> {
+        let (step, role, fence) = (held.call.index, held.call.role, self.ticket.fence);
+        let untried = self.ticket.first_try.is_none();
+        self.intents
+            .retain(|intent| intent.step != step || intent.role != role || !intent.is_stale(untried, now));
+        let is_told = |intent: &Intent| intent.in_doubt || intent.is_told_by(fence, now);
+        let is_intended = held.safety == Safety::Safe || self.intent(step, role).is_some_and(is_told);
         if self.is_claimed() && is_intended {
+            put_in_doubt(&mut self.intents, std::iter::once(&held));
             return Some(self.with_its_request(held));
         }
         self.held.push(held);
@@ -309,16 +317,22 @@ impl Kept {
         } else if let Some(queue) = &self.put_off {
             let (queue, ticket) = (queue.clone(), self.ticket);
             self.revision += 1;
-            let progress = self.progress(run.snapshot());
+            // What goes with this lease by itself goes with the next one so.
+            let mut progress = self.progress(run.snapshot());
+            for intent in &mut progress.intents {
+                intent.lease = intent.lease.and(ticket.fence.checked_add(1));
+            }
             What::Park(Box::new(Parked { id: run.id().clone(), ticket, queue, progress }))
         } else if self.unsaved || self.held.iter().any(|held| held.leaving) {
             self.revision += 1;
+            // From now on what is written down tells what may have been sent.
+            self.intents.iter_mut().for_each(|intent| intent.lease = None);
             What::Record(self.progress(run.snapshot()))
         } else {
             return None;
         };
         (self.writing, self.unsaved) = (true, false);
-        Some(Write { what, now, calls, fence: self.ticket.fence })
+        Some(Write { what, now, calls, fence: self.ticket.fence, input: run.input().clone() })
     }
 
     /// Whether a run that has ended so is kept: what may have been done, what was promised, and what was asked to be.
@@ -371,7 +385,7 @@ impl Kept {
             progress: death.is_some().then(|| Progress {
                 revision: self.revision + 1,
                 children: Vec::new(),
-                ..self.progress(run.snapshot())
+                ..self.progress(run.snapshot()).without_leases()
             }),
             children: self.children.clone(),
             fence: self.ticket.fence,
@@ -472,7 +486,7 @@ fn not_written(error: &Unavailable) -> Failure {
 impl Write {
     /// Makes the requests ready, writes, and tells the router.
     pub(super) async fn run(self, store: Arc<dyn Store>, router: Addr<Router>, run: RunId) {
-        let Self { mut what, now, calls, fence } = self;
+        let Self { mut what, now, calls, fence, input } = self;
         let children = match &what {
             What::Claim(run) => run.progress.children.len(),
             What::Record(progress) => progress.children.len(),
@@ -486,7 +500,15 @@ impl Write {
             let (step, role) = (call.index, call.role);
             let request = attempt::materialise(plan, call).await.ok();
             if let Some(request) = &request {
-                intents.push(Intent { step, role, at: now.wall, request: request.clone(), in_doubt: true });
+                intents.push(Intent {
+                    step,
+                    role,
+                    at: now.wall,
+                    repeats_input: request.body == *input.bytes(),
+                    request: request.clone(),
+                    in_doubt: true,
+                    lease: None,
+                });
             }
             requests.push((id, request));
         }

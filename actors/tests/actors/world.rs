@@ -284,6 +284,7 @@ impl World {
             index: 0,
             role: Role::Primary,
             endpoint,
+            repeats_input: false,
             input,
             priority,
             deadline,

@@ -296,7 +296,7 @@ impl SealedUnfinished {
     pub(super) fn open(self, keyring: &Keyring) -> Result<NewRun, Unavailable> {
         let input = open(&input_of(&self.id), &self.input, keyring)?;
         let state = open(&state_of(&self.id), &self.state, keyring)?;
-        let progress = payload::progress(&state)
+        let progress = payload::progress(&state, &input)
             .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
         Ok(NewRun {
             client: self.client.map(|name| client(&name)).transpose()?,
@@ -308,7 +308,7 @@ impl SealedUnfinished {
             created_at: wall(self.created_at),
             claim: None,
             configuration: ConfigurationId(self.configuration),
-            input: Json::parse(input).map_err(|error| Unavailable(error.to_string()))?,
+            input: Json::checked(input),
             progress,
             part: self.part.map(Part::numbered),
             queue: self.queue.map(|(name, at)| queue(&name, at)).transpose()?,
@@ -347,7 +347,9 @@ pub(super) struct SealedLease {
 
 impl SealedLease {
     pub(super) fn open(self, keyring: &Keyring) -> Result<Leased, Unavailable> {
-        Ok(Leased { run: self.run.open(keyring)?, ticket: self.ticket, cancelled: self.cancelled })
+        let mut run = self.run.open(keyring)?;
+        run.progress.leased(self.ticket.fence);
+        Ok(Leased { run, ticket: self.ticket, cancelled: self.cancelled })
     }
 }
 
@@ -433,7 +435,7 @@ fn attempt_of(id: &str) -> String {
 
 impl SealedAttempt {
     pub(super) fn seal(attempt: &Attempt, keyring: &Keyring) -> Self {
-        let Attempt { id, at, record, input } = attempt;
+        let Attempt { id, at, record, input, repeats_input } = attempt;
         Self {
             id: id.clone(),
             at: millis(*at),
@@ -443,24 +445,31 @@ impl SealedAttempt {
             correlation_id: record.correlation_id.clone(),
             outcome: record.outcome.clone(),
             status: record.status.map_or(0, i64::from),
-            record: keyring.seal(&attempt_of(id), &payload::of_attempt(record, input.as_ref())),
+            record: keyring
+                .seal(&attempt_of(id), &payload::of_attempt(record, input.as_ref(), *repeats_input)),
         }
     }
 }
+
+/// The input of an attempt's run.
+pub(super) const OF_RUN: &str = "(SELECT input FROM runs WHERE runs.id = attempts.run)";
 
 /// An attempt, as it is on disk.
 pub(super) struct KeptAttempt {
     pub(super) id: String,
     pub(super) at: i64,
     pub(super) record: Vec<u8>,
+    /// Its run, and the input of that, where one attempt is asked for.
+    pub(super) run: Option<(String, Vec<u8>)>,
 }
 
 impl KeptAttempt {
     pub(super) fn open(self, keyring: &Keyring) -> Result<Attempt, Unavailable> {
         let record = open(&attempt_of(&self.id), &self.record, keyring)?;
-        let (record, input) = payload::attempt(&record)
+        let of_run = self.run.map(|(run, input)| open(&input_of(&run), &input, keyring)).transpose()?;
+        let (record, input, repeats_input) = payload::attempt(&record, of_run)
             .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
-        Ok(Attempt { at: wall(self.at), record, input, id: self.id })
+        Ok(Attempt { at: wall(self.at), record, input, repeats_input, id: self.id })
     }
 }
 

@@ -5,7 +5,7 @@ use causeway_core::time::Wall;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::super::rows::{KeptAttempt, SealedAttempt, millis, youngest};
+use super::super::rows::{KeptAttempt, OF_RUN, SealedAttempt, millis, youngest};
 
 /// Writes attempts down.
 pub(super) fn append(connection: &Connection, attempts: &[SealedAttempt]) -> rusqlite::Result<()> {
@@ -55,10 +55,14 @@ pub(super) fn list(
     let such =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-    let sql = format!("SELECT id, at, record FROM attempts{such} ORDER BY id DESC LIMIT ?");
+    let of_run = if id.is_some() { OF_RUN } else { "NULL" };
+    let sql = format!("SELECT id, at, record, run, {of_run} FROM attempts{such} ORDER BY id DESC LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
-    let read =
-        |row: &rusqlite::Row<'_>| Ok(KeptAttempt { id: row.get(0)?, at: row.get(1)?, record: row.get(2)? });
+    let read = |row: &rusqlite::Row<'_>| {
+        let (run, input): (String, Option<Vec<u8>>) = (row.get(3)?, row.get(4)?);
+        let run = input.map(|input| (run, input));
+        Ok(KeptAttempt { id: row.get(0)?, at: row.get(1)?, record: row.get(2)?, run })
+    };
     statement.query_map(params_from_iter(values), read)?.collect()
 }
 
