@@ -31,7 +31,11 @@ fn steps(store: &str) -> Vec<String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/adapters/store").join(store).join("schema");
     let mut paths: Vec<PathBuf> =
         fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("a file").path()).collect();
-    paths.sort();
+    let number = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        name.split_once('_').and_then(|(number, _)| number.parse::<u32>().ok()).expect("a number")
+    };
+    paths.sort_by_key(number);
     assert!(paths.len() > 1, "{store}");
     paths.iter().map(|path| fs::read_to_string(path).expect("a text")).collect()
 }

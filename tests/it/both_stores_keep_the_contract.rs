@@ -94,6 +94,10 @@ of_both!(
     leases_go_by_turns_and_priorities_and_an_older_fence_changes_nothing,
     many_who_lease_at_once_share_nothing,
     what_is_put_off_waits_for_its_time,
+    a_run_is_shown_and_found_as_it_stands,
+    an_end_is_told_again_and_a_fence_never_goes_back,
+    many_who_execute_at_once_lose_nothing,
+    a_queue_of_the_former_version_is_gone_on_with,
     runs_are_found_by_what_they_are,
     dead_letters_are_taken_up_once,
     runs_in_doubt_are_asked_about_when_it_is_time,
@@ -369,6 +373,261 @@ async fn what_is_put_off_waits_for_its_time(kept: Kept) {
     assert_eq!((leased.ticket.tries, leased.ticket.first_try), (3, Some(Wall::from_unix_millis(5))));
     assert_eq!(leased.run.progress.revision, 4);
     assert_eq!(store.cancel_run(RunId::new("run_1")).await, Ok(false), "it is executed");
+}
+
+/// The runs that are found as standing so, which are those that are shown so.
+async fn standing(store: &dyn Store, status: RunStatus) -> Vec<String> {
+    let found = store.runs(RunFilter { status: Some(status), ..RunFilter::default() }, 1000).await;
+    let found: Vec<String> = found.expect("it works").iter().map(|run| run.id.to_string()).collect();
+    let all = store.runs(RunFilter::default(), 1000).await.expect("it works");
+    let shown: Vec<String> =
+        all.iter().filter(|run| run.status == status).map(|run| run.id.to_string()).collect();
+    assert_eq!(found, shown, "{status:?}");
+    for id in &found {
+        let one = store.run(RunId::new(id.as_str())).await.expect("it works").expect("it is there");
+        assert_eq!(one.status, status, "{id}");
+    }
+    found
+}
+
+fn parked(id: &str, ticket: Ticket, not_before: Wall, revision: u32) -> Parked {
+    let queue = Queue { integration: name("stripe"), not_before };
+    Parked { id: RunId::new(id), ticket, queue, progress: progress(revision) }
+}
+
+async fn a_run_is_shown_and_found_as_it_stands(kept: Kept) {
+    use RunStatus::{Accepted, Failed, Partial, Running, Succeeded, Unknown, Waiting};
+    let store = kept.open().await;
+    assert!(is_new(&*store, run("run_0")).await);
+    for n in 1..4 {
+        assert!(is_new(&*store, queued(&format!("run_{n}"), "a", Priority::Normal)).await);
+    }
+    assert_eq!(standing(&*store, Accepted).await, ["run_3", "run_2", "run_1"]);
+    assert_eq!(standing(&*store, Running).await, ["run_0"]);
+    let lease = async || store.lease(name("stripe"), in_a_minute(), 1).await.expect("it works").remove(0);
+    let leased = lease().await;
+    assert_eq!(leased.run.id.as_str(), "run_1");
+    assert_eq!(standing(&*store, Accepted).await, ["run_3", "run_2"]);
+    assert_eq!(standing(&*store, Running).await, ["run_1", "run_0"], "what is leased is under way");
+    assert_eq!(store.release(in_a_minute() + Duration::from_secs(1)).await, Ok(1));
+    assert_eq!(
+        standing(&*store, Running).await,
+        ["run_1", "run_0"],
+        "what has begun is never as if it had not"
+    );
+    let leased = lease().await;
+    assert_eq!(store.park(parked("run_1", leased.ticket, Wall::from_unix_millis(1), 3)).await, Ok(true));
+    assert_eq!(standing(&*store, Waiting).await, ["run_1"]);
+    assert_eq!(standing(&*store, Running).await, ["run_0"]);
+    let leased = lease().await;
+    assert_eq!((leased.run.id.as_str(), leased.ticket.fence), ("run_1", 3));
+    assert!(standing(&*store, Waiting).await.is_empty());
+    assert_eq!(standing(&*store, Running).await, ["run_1", "run_0"]);
+    assert_eq!(store.finish_run(ending("run_1", 3, Some("a"))).await, Ok(true));
+    assert_eq!(standing(&*store, Running).await, ["run_0"]);
+    assert_eq!(standing(&*store, Unknown).await, ["run_1"]);
+    let reopened = Reopened {
+        id: RunId::new("run_1"),
+        is_resolved: false,
+        priority: Priority::Normal,
+        queue: Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) },
+        progress: progress(8),
+    };
+    assert_eq!(store.reopen(reopened).await, Ok(true));
+    assert_eq!(standing(&*store, Accepted).await, ["run_3", "run_2", "run_1"]);
+    store.forget_run(RunId::new("run_3")).await.expect("it works");
+    assert_eq!(standing(&*store, Accepted).await, ["run_2", "run_1"]);
+    for n in ["run_0", "run_2"] {
+        assert_eq!(store.finish_run(ending(n, 0, None)).await, Ok(true));
+    }
+    assert_eq!(standing(&*store, Succeeded).await, ["run_2", "run_0"]);
+    for none in [Running, Waiting, Unknown, Failed, Partial] {
+        assert!(standing(&*store, none).await.is_empty(), "{none:?}");
+    }
+    let depths = store.queues().await.unwrap();
+    assert_eq!((depths.len(), depths[0].all()), (1, 1));
+}
+
+async fn an_end_is_told_again_and_a_fence_never_goes_back(kept: Kept) {
+    let store = kept.open().await;
+    assert!(is_new(&*store, queued("run_1", "a", Priority::Normal)).await);
+    let id = || RunId::new("run_1");
+    let fence = async || {
+        store.lease(name("stripe"), in_a_minute(), 9).await.expect("it works").remove(0).ticket.fence
+    };
+    assert_eq!(fence().await, 1);
+    let put_off = parked("run_1", Ticket { fence: 1, ..Ticket::default() }, Wall::from_unix_millis(1), 3);
+    for _ in 0..2 {
+        assert_eq!(store.park(put_off.clone()).await, Ok(true), "asked twice");
+    }
+    assert_eq!(fence().await, 2);
+    assert_eq!(store.park(put_off.clone()).await, Ok(false), "somebody else has it");
+    for _ in 0..2 {
+        assert_eq!(store.finish_run(ending("run_1", 2, Some("a"))).await, Ok(true), "asked twice");
+    }
+    assert_eq!(store.record(id(), 2, progress(40)).await, Ok(true), "it is ours, and over");
+    for fence in [0, 1, 3] {
+        assert_eq!(store.finish_run(ending("run_1", fence, None)).await, Ok(false));
+        assert_eq!(store.record(id(), fence, progress(40)).await, Ok(false));
+    }
+    let ticket = Ticket { fence: 2, ..Ticket::default() };
+    assert_eq!(store.park(parked("run_1", ticket, Wall::default(), 41)).await, Ok(false), "it is over");
+    assert_eq!(store.heartbeat(vec![(id(), 2)], in_a_minute()).await, Ok(vec![id()]));
+    assert_eq!(store.cancel_run(id()).await, Ok(false));
+    assert!(store.queues().await.unwrap().is_empty());
+    let reopened = Reopened {
+        id: id(),
+        is_resolved: false,
+        priority: Priority::Normal,
+        queue: Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) },
+        progress: progress(42),
+    };
+    assert_eq!(store.reopen(reopened).await, Ok(true));
+    assert_eq!(store.finish_run(ending("run_1", 2, None)).await, Ok(false), "who had it before");
+    assert_eq!(store.record(id(), 2, progress(50)).await, Ok(false));
+    assert_eq!(fence().await, 4);
+    let unfinished = store.unfinished(id()).await.unwrap().unwrap();
+    assert_eq!((unfinished.progress.revision, unfinished.queue.unwrap().integration), (42, name("stripe")));
+    assert_eq!(store.finish_run(ending("run_1", 4, None)).await, Ok(true));
+}
+
+/// Leases what there is and puts each off once, then ends it, until all have ended; how many it has ended.
+async fn executes(store: Arc<dyn Store>, ended: Arc<std::sync::atomic::AtomicUsize>, all: usize) {
+    use std::sync::atomic::Ordering::SeqCst;
+    while ended.load(SeqCst) < all {
+        let leased = store.lease(name("stripe"), in_a_minute(), 7).await.expect("it works");
+        if leased.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let each = leased.into_iter().map(async |leased| {
+            let (id, ticket) = (leased.run.id.clone(), leased.ticket);
+            let revision = leased.run.progress.revision;
+            assert_eq!(revision, ticket.tries * 2, "what was written last is what is read");
+            let kept = store.heartbeat(vec![(id.clone(), ticket.fence)], in_a_minute()).await;
+            assert_eq!(kept, Ok(Vec::new()));
+            assert_eq!(store.record(id.clone(), ticket.fence, progress(revision + 1)).await, Ok(true));
+            if ticket.tries == 0 {
+                let ticket = Ticket { tries: 1, ..ticket };
+                let put_off = parked(id.as_str(), ticket, Wall::from_unix_millis(1), revision + 2);
+                assert_eq!(store.park(put_off).await, Ok(true));
+            } else {
+                assert_eq!(store.finish_run(ending(id.as_str(), ticket.fence, None)).await, Ok(true));
+                ended.fetch_add(1, SeqCst);
+            }
+        });
+        join_all(each).await;
+    }
+}
+
+async fn many_who_execute_at_once_lose_nothing(kept: Kept) {
+    const ALL: usize = 300;
+    let store = kept.open().await;
+    let claims = (0..ALL)
+        .map(|n| store.claim_run(queued(&format!("run_{n:03}"), &format!("c{}", n % 5), Priority::Normal)));
+    assert!(join_all(claims).await.iter().all(Result::is_ok));
+    let ended = Arc::default();
+    let workers = (0..8).map(|_| tokio::spawn(executes(Arc::clone(&store), Arc::clone(&ended), ALL)));
+    let workers: Vec<_> = workers.collect();
+    while ended.load(std::sync::atomic::Ordering::SeqCst) < ALL && !workers.iter().any(|w| w.is_finished()) {
+        assert_eq!(store.release(Wall::from_unix_millis(1)).await, Ok(0), "none has run out");
+        assert!(store.queues().await.is_ok());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for worker in workers {
+        worker.await.expect("it ends in order");
+    }
+    assert_eq!(ended.load(std::sync::atomic::Ordering::SeqCst), ALL, "each once");
+    assert!(store.queues().await.unwrap().is_empty());
+    assert_eq!(standing(&*store, RunStatus::Succeeded).await.len(), ALL);
+}
+
+/// Makes the queue what it was before it had a table of its own.
+async fn made_older(kept: &Kept) {
+    let older = "ALTER TABLE runs ADD COLUMN rank INT; ALTER TABLE runs ADD COLUMN lane TEXT; \
+        ALTER TABLE runs ADD COLUMN not_before INT; ALTER TABLE runs ADD COLUMN lease_until INT; \
+        ALTER TABLE runs ADD COLUMN tries INT NOT NULL DEFAULT 0; ALTER TABLE runs ADD COLUMN first_try INT; \
+        ALTER TABLE runs ADD COLUMN cancel FLAG; \
+        UPDATE runs SET rank = (SELECT rank FROM queue WHERE run = id), lane = (SELECT lane FROM queue WHERE run = id), \
+        not_before = (SELECT not_before FROM queue WHERE run = id), lease_until = (SELECT lease_until FROM queue WHERE run = id), \
+        tries = (SELECT tries FROM queue WHERE run = id), first_try = (SELECT first_try FROM queue WHERE run = id), \
+        cancel = (SELECT cancel FROM queue WHERE run = id), fence = (SELECT fence FROM queue WHERE run = id) \
+        WHERE queue IS NOT NULL; \
+        UPDATE runs SET status = 'running' WHERE lease_until IS NOT NULL; \
+        DROP TABLE queue; \
+        CREATE INDEX runs_due ON runs (queue, rank, lane, not_before, id) WHERE queue IS NOT NULL AND lease_until IS NULL; \
+        CREATE INDEX runs_leased ON runs (lease_until) WHERE lease_until IS NOT NULL; \
+        DROP INDEX runs_unusual; \
+        CREATE INDEX runs_unusual ON runs (status, id) WHERE status NOT IN ('running', 'succeeded');";
+    match &kept.settings.url {
+        StoreUrl::Sqlite(path) => {
+            let older = older.replace(" INT", " INTEGER").replace("FLAG", "INTEGER NOT NULL DEFAULT 0");
+            let connection = rusqlite::Connection::open(path).expect("a database");
+            connection.execute_batch(&format!("{older} PRAGMA user_version = 9")).expect("it is older");
+        }
+        StoreUrl::Postgres(url) => {
+            let older = older.replace(" INT", " bigint").replace("FLAG", "boolean NOT NULL DEFAULT false");
+            let version = "DELETE FROM versions WHERE version > 5";
+            postgres::execute(&url.text, &format!("SET search_path TO causeway; {older} {version}")).await;
+        }
+    }
+}
+
+async fn a_queue_of_the_former_version_is_gone_on_with(kept: Kept) {
+    use RunStatus::{Accepted, Running, Succeeded, Unknown, Waiting};
+    let store = kept.open().await;
+    let lease =
+        async |store: &dyn Store, limit| store.lease(name("stripe"), in_a_minute(), limit).await.unwrap();
+    for id in ["run_done", "run_dead", "run_parked", "run_leased"] {
+        assert!(is_new(&*store, queued(id, "a", Priority::Normal)).await);
+    }
+    let leased = lease(&*store, 9).await;
+    let ticket = Ticket { tries: 3, first_try: Some(Wall::from_unix_millis(5)), ..leased[0].ticket };
+    assert_eq!(store.finish_run(ending("run_done", 1, None)).await, Ok(true));
+    assert_eq!(store.finish_run(ending("run_dead", 1, Some("a"))).await, Ok(true));
+    assert_eq!(store.park(parked("run_parked", ticket, in_a_minute(), 4)).await, Ok(true));
+    assert_eq!(store.cancel_run(RunId::new("run_parked")).await, Ok(true));
+    assert!(is_new(&*store, queued("run_wait", "b", Priority::Low)).await);
+    assert!(is_new(&*store, run("run_waited_for")).await);
+    drop(store);
+    made_older(&kept).await;
+
+    let store = kept.open().await;
+    for (status, id) in
+        [(Accepted, "run_wait"), (Waiting, "run_parked"), (Succeeded, "run_done"), (Unknown, "run_dead")]
+    {
+        assert_eq!(standing(&*store, status).await, [id]);
+    }
+    assert_eq!(standing(&*store, Running).await, ["run_waited_for", "run_leased"]);
+    assert_eq!(store.unfinished_runs().await.unwrap(), [RunId::new("run_waited_for")]);
+    let depths = store.queues().await.unwrap().remove(0);
+    assert_eq!((depths.pending, depths.delayed, depths.leased), (3, 0, 0));
+    let leased = lease(&*store, 9).await;
+    let leased: Vec<_> = leased
+        .iter()
+        .map(|l| {
+            (l.run.id.as_str(), l.ticket.fence, l.ticket.tries, l.cancelled, l.ticket.first_try.is_some())
+        })
+        .collect();
+    let expected = [
+        ("run_parked", 2, 3, true, true),
+        ("run_leased", 2, 0, false, false),
+        ("run_wait", 1, 0, false, false),
+    ];
+    assert_eq!(leased, expected);
+    assert_eq!(store.finish_run(ending("run_done", 1, None)).await, Ok(true), "asked twice");
+    for (id, fence) in [("run_parked", 2), ("run_leased", 2), ("run_wait", 1), ("run_waited_for", 0)] {
+        assert_eq!(store.finish_run(ending(id, fence + 1, None)).await, Ok(false), "{id}");
+        assert_eq!(store.finish_run(ending(id, fence, None)).await, Ok(true), "{id}");
+    }
+    let reopened = Reopened {
+        id: RunId::new("run_dead"),
+        is_resolved: false,
+        priority: Priority::Normal,
+        queue: Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) },
+        progress: progress(8),
+    };
+    assert_eq!(store.reopen(reopened).await, Ok(true));
+    assert_eq!(lease(&*store, 9).await[0].ticket.fence, 3);
 }
 
 async fn runs_are_found_by_what_they_are(kept: Kept) {
@@ -751,6 +1010,8 @@ async fn everything_is_there_in_another_life(kept: Kept) {
     let recovered = store.runs(RunFilter { recovered: true, ..RunFilter::default() }, 9).await.unwrap();
     let recovered: Vec<_> = recovered.iter().map(|run| (run.id.as_str(), run.recovered)).collect();
     assert_eq!(recovered, [("run_2", true), ("run_1", true)], "what was under way, and not what waited");
+    assert_eq!(standing(&*store, RunStatus::Running).await, ["run_2", "run_1"]);
+    assert_eq!(standing(&*store, RunStatus::Accepted).await, ["run_3"]);
     let again = store.lease(name("stripe"), in_a_minute(), 5).await.unwrap();
     assert_eq!((again.len(), again[0].ticket.fence), (1, 2), "whoever held it has ended");
     store.check().await.expect("it can be written to");
@@ -894,6 +1155,9 @@ async fn said(store: &dyn Store, dice: &mut Dice, clock: Wall) -> String {
         _ => {
             let runs = store.runs(RunFilter::default(), 100).await;
             let dead = store.dead_letters(DeadFilter::default(), 100).await;
+            for status in RunStatus::ALL {
+                standing(store, status).await;
+            }
             format!("{runs:?} {dead:?} {:?} {:?}", store.queues().await, store.unfinished_runs().await)
         }
     }

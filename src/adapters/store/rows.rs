@@ -185,24 +185,35 @@ impl End {
     }
 }
 
-/// The columns that show a run.
-pub(super) const RECORD: [&str; 11] = [
-    "id",
-    "client",
-    "operation",
-    "version",
-    "correlation_id",
-    "status",
-    "created_at",
-    "finished_at",
-    "answer_status",
-    "answer",
-    "recovered",
-];
+/// What runs are read from: `r` with what is queued of them, `q`. Which runs are queued is told by `r.queue` too, so that nobody
+/// has to look.
+pub(super) const RUNS: &str = "runs r LEFT JOIN queue q ON q.run = r.id";
 
-/// The columns that show a run, of the table that goes by this name.
-pub(super) fn columns(table: &str) -> String {
-    RECORD.map(|column| format!("{table}.{column}")).join(", ")
+/// The columns that show a run, of [`RUNS`]. A lease writes nothing to the run: who is leased is under way, whatever it was
+/// before.
+pub(super) const RECORD: &str = "r.id, r.client, r.operation, r.version, r.correlation_id, \
+    CASE WHEN q.lease_until IS NULL THEN r.status ELSE 'running' END AS status, r.created_at, r.finished_at, r.answer_status, \
+    r.answer, r.recovered";
+
+/// Which runs are shown to stand so, of [`RUNS`]. Each goes by an index, but for those that succeeded: they are most of all.
+pub(super) fn shown_as(status: RunStatus) -> String {
+    let stands = format!("r.status = '{}'", status.as_str());
+    // As the index says it, or it is not found.
+    let unusual = "r.status NOT IN ('accepted', 'running', 'succeeded')";
+    match status {
+        RunStatus::Accepted => {
+            format!("{stands} AND q.lease_until IS NULL AND r.id IN (SELECT run FROM queue)")
+        }
+        RunStatus::Running => format!(
+            "({stands} OR q.lease_until IS NOT NULL) AND r.id IN (SELECT run FROM queue \
+             UNION ALL SELECT id FROM runs WHERE finished_at IS NULL AND queue IS NULL)"
+        ),
+        RunStatus::Waiting => format!("{stands} AND {unusual} AND q.lease_until IS NULL"),
+        RunStatus::Succeeded => stands,
+        RunStatus::Partial | RunStatus::Failed | RunStatus::Unknown | RunStatus::Cancelled => {
+            format!("{stands} AND {unusual}")
+        }
+    }
 }
 
 /// A run, as it is on disk.
@@ -317,9 +328,12 @@ impl SealedUnfinished {
     }
 }
 
-/// What there is to be known to go on with a run.
-pub(super) const UNFINISHED: &str = "id, client, operation, version, correlation_id, trace, priority, created_at, \
-                                     configuration, input, state, part, queue, not_before";
+/// What there is to be known to go on with a run, of [`RUNS`].
+pub(super) const UNFINISHED: &str = "r.id, r.client, r.operation, r.version, r.correlation_id, r.trace, r.priority, r.created_at, \
+                                     r.configuration, r.input, r.state, r.part, q.integration AS queue, q.not_before";
+
+/// What a lease tells beside it, of [`RUNS`].
+pub(super) const LEASE: &str = "q.fence, q.tries, q.first_try, q.cancel, r.is_async, r.resolved";
 
 fn configuration_of(id: ConfigurationId) -> String {
     let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -38,8 +38,7 @@ pub(super) async fn forget_old(
     let sql = "DELETE FROM configurations WHERE id = ANY (ARRAY (SELECT id FROM configurations AS old \
                WHERE kept_at < $1 AND NOT id = ANY ($2) \
                AND NOT EXISTS (SELECT 1 FROM runs WHERE configuration = old.id AND finished_at IS NULL AND queue IS NULL) \
-               AND NOT EXISTS (SELECT 1 FROM runs WHERE configuration = old.id AND queue IS NOT NULL AND lease_until IS NULL) \
-               AND NOT EXISTS (SELECT 1 FROM runs WHERE configuration = old.id AND lease_until IS NOT NULL) \
+               AND NOT EXISTS (SELECT 1 FROM queue JOIN runs ON runs.id = queue.run WHERE runs.configuration = old.id) \
                AND NOT EXISTS (SELECT 1 FROM dead_letters JOIN runs ON runs.id = dead_letters.run \
                WHERE runs.configuration = old.id) LIMIT $3))";
     let current: Vec<&[u8]> = current.iter().map(|id| id.0.as_slice()).collect();

@@ -6,7 +6,7 @@ use causeway_core::time::Wall;
 use deadpool_postgres::Client;
 
 use super::super::rows::{
-    End, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall,
+    End, RECORD, RUNS, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, millis, wall,
 };
 use super::database::{Database, Failed, Param, execute};
 use super::runs::{Conditions, each, limit_of, read_record, read_unfinished};
@@ -71,9 +71,8 @@ pub(super) async fn list(
     let (such, values) = such.end("d.run", limit);
     let values: Vec<Param<'_>> = values.iter().map(|value| &**value as Param<'_>).collect();
     let sql = format!(
-        "SELECT d.integration, d.operation AS of, d.step, d.class, d.code, d.died_at, {} \
-         FROM dead_letters d JOIN runs r ON r.id = d.run{such}",
-        columns("r")
+        "SELECT d.integration, d.operation AS of, d.step, d.class, d.code, d.died_at, {RECORD} \
+         FROM dead_letters d JOIN runs r ON r.id = d.run LEFT JOIN queue q ON q.run = r.id{such}"
     );
     let found = database.read(&sql, &values).await?;
     each(&found, |row| {
@@ -110,7 +109,7 @@ pub(super) async fn groups(database: &Database) -> Result<Vec<DeadGroup>, Unavai
 /// The run of a dead letter.
 pub(super) async fn run(database: &Database, id: &RunId) -> Result<Option<SealedUnfinished>, Unavailable> {
     let sql = format!(
-        "SELECT {UNFINISHED} FROM runs WHERE id = $1 AND state IS NOT NULL AND finished_at IS NOT NULL \
+        "SELECT {UNFINISHED} FROM {RUNS} WHERE r.id = $1 AND r.state IS NOT NULL AND r.finished_at IS NOT NULL \
          AND EXISTS (SELECT 1 FROM dead_letters WHERE run = $1)"
     );
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_unfinished)?.pop())
@@ -145,11 +144,12 @@ pub(super) async fn inquire_at(
 /// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none, or has changed.
 pub(super) async fn reopen(database: &Database, reopened: &SealedReopened) -> Result<bool, Unavailable> {
     let sql = "WITH gone AS (DELETE FROM dead_letters WHERE run = $1 AND EXISTS \
-               (SELECT 1 FROM runs WHERE id = $1 AND revision < $5) RETURNING run) \
-               UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, \
-               claim_until = NULL, queue = $2, rank = $3, lane = coalesce(client, '-'), not_before = $4, lease_until = NULL, \
-               tries = 0, first_try = NULL, cancel = false, fence = fence + 1, revision = $5, state = $6, resolved = $7 \
-               FROM gone WHERE runs.id = gone.run";
+               (SELECT 1 FROM runs WHERE id = $1 AND revision < $5) RETURNING run), \
+               back AS (UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, \
+               claim_until = NULL, queue = $2, revision = $5, state = $6, resolved = $7 FROM gone WHERE runs.id = gone.run \
+               RETURNING id, client, fence) \
+               INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
+               SELECT id, $2, $3, coalesce(client, '-'), $4, fence + 1, 0, false FROM back";
     let revision = i64::from(reopened.revision);
     let params: [Param<'_>; 7] = [
         &reopened.id,

@@ -1,5 +1,10 @@
 //! What is written and read of the queue: runs that wait, and leases. Each may be done twice; a lease that is asked for
 //! twice gives other runs the second time, and those of the first come back when their lease has run out.
+//!
+//! The table is empty now and has a hundred thousand rows a minute later, and a statement's plan is kept: it may have been made
+//! when there was nothing to be gone through. So what is done often is put in words that leave no other way to a row than
+//! the index by its run (`LATERAL`, `= ANY (ARRAY (…))`), and none that let it go through a part of the table that another index
+//! has (`coalesce (lease_until, …)`).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,22 +14,28 @@ use causeway_core::time::Wall;
 use deadpool_postgres::Client;
 use tokio_postgres::Row as Found;
 
-use super::super::rows::{QueueCounts, SealedLease, SealedPark, UNFINISHED, millis, wall};
+use super::super::rows::{LEASE, QueueCounts, SealedLease, SealedPark, UNFINISHED, millis, wall};
 use super::super::turns;
 use super::batch::Kind;
 use super::database::{Database, Failed, rows, unavailable};
-use super::runs::{each, limit_of, number, read_unfinished};
+use super::runs::{each, ids, limit_of, number, read_unfinished};
 use crate::failpoint::Durable;
+
+/// The rows of these runs that are held under these fences, locked: nobody else takes, puts off or ends them meanwhile. In one
+/// order everywhere, and before the runs themselves: who waits for another's is never waited for in turn.
+pub(super) const HELD: &str = "SELECT held.* FROM (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS pairs (run, fence) \
+     ORDER BY run COLLATE \"C\") asked CROSS JOIN LATERAL \
+     (SELECT * FROM queue WHERE queue.run = asked.run AND queue.fence = asked.fence FOR UPDATE) held";
 
 /// The runs of a rank that are due, of each client by itself. Clients are found in the index one after the other, not
 /// by going through the runs.
 const DUE: &str = "WITH RECURSIVE lanes (lane) AS ( \
-     (SELECT lane FROM runs WHERE queue = $1 AND rank = $2 AND lease_until IS NULL ORDER BY lane LIMIT 1) \
-     UNION ALL SELECT (SELECT lane FROM runs WHERE queue = $1 AND rank = $2 AND lease_until IS NULL AND lane > lanes.lane \
-     ORDER BY lane LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL) \
-     SELECT lanes.lane, due.id FROM lanes CROSS JOIN LATERAL (SELECT id, not_before FROM runs WHERE queue = $1 AND rank = $2 \
-     AND lane = lanes.lane AND lease_until IS NULL AND not_before <= $3 ORDER BY not_before, id LIMIT $4) due \
-     WHERE lanes.lane IS NOT NULL ORDER BY lanes.lane, due.not_before, due.id";
+     (SELECT lane FROM queue WHERE integration = $1 AND rank = $2 AND lease_until IS NULL ORDER BY lane LIMIT 1) \
+     UNION ALL SELECT (SELECT lane FROM queue WHERE integration = $1 AND rank = $2 AND lease_until IS NULL \
+     AND lane > lanes.lane ORDER BY lane LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL) \
+     SELECT lanes.lane, due.run FROM lanes CROSS JOIN LATERAL (SELECT run, not_before FROM queue WHERE integration = $1 \
+     AND rank = $2 AND lane = lanes.lane AND lease_until IS NULL AND not_before <= $3 ORDER BY not_before, run LIMIT $4) due \
+     WHERE lanes.lane IS NOT NULL ORDER BY lanes.lane, due.not_before, due.run";
 
 /// Leases runs that are due. `turn` says which lane goes first, and whether the lowest rank does for once.
 pub(super) async fn lease(
@@ -60,12 +71,17 @@ async fn take(client: &Client, due: &[String], until: Wall) -> Result<Vec<Sealed
     if due.is_empty() {
         return Ok(Vec::new());
     }
+    let sql = "WITH free AS (SELECT free.run FROM UNNEST($1::text[]) AS due (run) CROSS JOIN LATERAL (SELECT run FROM queue \
+               WHERE queue.run = due.run AND coalesce(lease_until, 0) = 0 FOR UPDATE SKIP LOCKED) free) \
+               UPDATE queue SET lease_until = $2, fence = fence + 1 WHERE run = ANY (ARRAY (SELECT run FROM free)) \
+               RETURNING run";
+    let taken: Vec<String> = ids(rows(client, sql, &[&due, &millis(until)]).await?)?;
+    // What whoever had them before has written while these were about to be taken is seen now, and not in the same statement.
     let sql = format!(
-        "UPDATE runs SET lease_until = $2, fence = fence + 1, status = 'running' WHERE id IN \
-         (SELECT id FROM runs WHERE id = ANY ($1) AND lease_until IS NULL AND queue IS NOT NULL FOR UPDATE SKIP LOCKED) \
-         RETURNING {UNFINISHED}, fence, tries, first_try, cancel, is_async, resolved"
+        "SELECT {UNFINISHED}, {LEASE} FROM runs r \
+         CROSS JOIN LATERAL (SELECT * FROM queue WHERE queue.run = r.id OFFSET 0) q WHERE r.id = ANY ($1)"
     );
-    let taken = rows(client, &sql, &[&due, &millis(until)]).await?;
+    let taken = rows(client, &sql, &[&taken]).await?;
     let mut taken: HashMap<String, SealedLease> =
         taken.iter().map(|row| Ok((row.try_get("id")?, read_lease(row)?))).collect::<Result<_, Failed>>()?;
     Ok(due.iter().filter_map(|id| taken.remove(id)).collect())
@@ -91,9 +107,11 @@ pub(super) async fn heartbeat(
 ) -> Result<Vec<RunId>, Unavailable> {
     let (ids, fences): (Vec<&str>, Vec<i64>) =
         runs.iter().map(|(id, fence)| (id.as_str(), i64::from(*fence))).unzip();
-    let sql = "UPDATE runs SET lease_until = $3 FROM UNNEST($1::text[], $2::bigint[]) AS held (id, fence) \
-               WHERE runs.id = held.id AND runs.fence = held.fence AND runs.lease_until IS NOT NULL RETURNING runs.id, runs.fence";
-    let kept = database.change(Durable::Heartbeat, sql, &[&ids, &fences, &millis(until)]).await?;
+    let sql = format!(
+        "WITH held AS ({HELD}) UPDATE queue SET lease_until = $3 \
+         WHERE run = ANY (ARRAY (SELECT run FROM held WHERE lease_until IS NOT NULL)) RETURNING run, fence"
+    );
+    let kept = database.change(Durable::Heartbeat, &sql, &[&ids, &fences, &millis(until)]).await?;
     let kept: Vec<(String, i64)> = each(&kept, |row| Ok((row.try_get(0)?, row.try_get(1)?)))?;
     let kept: HashSet<(String, i64)> = kept.into_iter().collect();
     let lost = runs.iter().filter(|(id, fence)| !kept.contains(&(id.to_string(), i64::from(*fence))));
@@ -117,14 +135,23 @@ impl Kind for Parks {
         let firsts: Vec<Option<i64>> = calls.iter().map(|park| park.ticket.first_try.map(millis)).collect();
         let revisions: Vec<i64> = calls.iter().map(|park| i64::from(park.revision)).collect();
         let states: Vec<&[u8]> = calls.iter().map(|park| park.state.as_slice()).collect();
-        let sql = "UPDATE runs SET status = 'waiting', queue = new.queue, not_before = new.not_before, lease_until = NULL, \
-                   tries = new.tries, first_try = new.first_try, revision = new.revision, state = new.state \
-                   FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
-                   $8::bytea[]) AS new (id, fence, queue, not_before, tries, first_try, revision, state) \
-                   WHERE runs.id = new.id AND runs.fence = new.fence AND runs.finished_at IS NULL RETURNING runs.id, runs.fence";
+        let sql = format!(
+            "WITH held AS ({HELD}), put_off AS (INSERT INTO queue AS old \
+             (run, integration, rank, lane, not_before, fence, tries, first_try, cancel) SELECT DISTINCT ON (run) \
+             run, new.integration, rank, lane, new.not_before, fence, new.tries, new.first_try, cancel FROM held \
+             JOIN UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) \
+             AS new (run, fence, integration, not_before, tries, first_try) USING (run, fence) \
+             ON CONFLICT (run) DO UPDATE SET integration = excluded.integration, not_before = excluded.not_before, \
+             lease_until = NULL, tries = excluded.tries, first_try = excluded.first_try \
+             RETURNING old.run, old.fence, old.integration) \
+             UPDATE runs SET status = 'waiting', queue = put_off.integration, revision = new.revision, state = new.state \
+             FROM put_off JOIN UNNEST($1::text[], $2::bigint[], $7::bigint[], $8::bytea[]) \
+             AS new (run, fence, revision, state) USING (run, fence) \
+             WHERE runs.id = put_off.run RETURNING put_off.run, put_off.fence"
+        );
         let params: [super::database::Param<'_>; 8] =
             [&run, &fences, &queues, &times, &tries, &firsts, &revisions, &states];
-        let parked = rows(client, sql, &params).await?;
+        let parked = rows(client, &sql, &params).await?;
         let parked: HashSet<(String, i64)> =
             parked.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failed>>()?;
         Ok(calls
@@ -136,14 +163,17 @@ impl Kind for Parks {
 
 /// Has a waiting run cancelled when its turn comes, which is now.
 pub(super) async fn cancel(database: &Database, id: &RunId) -> Result<bool, Unavailable> {
-    let sql = "UPDATE runs SET cancel = true, not_before = 0, rank = 0 \
-               WHERE id = $1 AND queue IS NOT NULL AND lease_until IS NULL";
+    let sql =
+        "UPDATE queue SET cancel = true, not_before = 0, rank = 0 WHERE run = $1 AND lease_until IS NULL";
     Ok(database.count(Durable::Cancel, sql, &[&id.as_str()]).await? == 1)
 }
 
-/// Takes back leases that have run out.
+/// Takes back leases that have run out. What had begun under one stays under way.
 pub(super) async fn release(database: &Database, by: Wall) -> Result<usize, Unavailable> {
-    let sql = "UPDATE runs SET lease_until = NULL WHERE lease_until IS NOT NULL AND lease_until <= $1";
+    let sql = "WITH over AS (SELECT run FROM queue WHERE lease_until IS NOT NULL AND lease_until <= $1 \
+               ORDER BY run FOR UPDATE), \
+               free AS (UPDATE queue SET lease_until = NULL WHERE run = ANY (ARRAY (SELECT run FROM over)) RETURNING run) \
+               UPDATE runs SET status = 'running' FROM free WHERE runs.id = free.run";
     database.count(Durable::Release, sql, &[&millis(by)]).await
 }
 
@@ -152,11 +182,11 @@ pub(super) async fn depths(
     database: &Database,
     now: Wall,
 ) -> Result<Vec<(String, QueueCounts)>, Unavailable> {
-    let sql = "SELECT queue, count(*) FILTER (WHERE lease_until IS NULL AND not_before <= $1) AS pending, \
+    let sql = "SELECT integration, count(*) FILTER (WHERE lease_until IS NULL AND not_before <= $1) AS pending, \
                count(*) FILTER (WHERE lease_until IS NULL AND not_before > $1) AS delayed, \
                count(*) FILTER (WHERE lease_until IS NOT NULL) AS leased, \
                min(not_before) FILTER (WHERE lease_until IS NULL AND not_before <= $1) AS oldest \
-               FROM runs WHERE queue IS NOT NULL GROUP BY queue ORDER BY queue";
+               FROM queue GROUP BY integration ORDER BY integration";
     let found = database.read(sql, &[&millis(now)]).await?;
     each(&found, |row| {
         let count = |column| Ok::<_, Failed>(u64::try_from(row.try_get::<_, i64>(column)?).unwrap_or(0));
@@ -167,6 +197,6 @@ pub(super) async fn depths(
             leased: count("leased")?,
             oldest: oldest.map(wall),
         };
-        Ok((row.try_get("queue")?, counts))
+        Ok((row.try_get("integration")?, counts))
     })
 }

@@ -10,11 +10,13 @@ use deadpool_postgres::Client;
 use tokio_postgres::Row as Found;
 
 use super::super::rows::{
-    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis, youngest,
+    End, RECORD, RUNS, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis,
+    shown_as, youngest,
 };
 use super::batch::Kind;
 use super::database::{Database, Failed, Param, execute, rows, unavailable};
 use super::dead;
+use super::queue::HELD;
 use crate::failpoint::Durable;
 
 /// How often a claim is tried whose key is let go of meanwhile.
@@ -199,22 +201,62 @@ async fn insert_once(client: &Client, all: &[&Row]) -> Result<HashSet<String>, F
         &each(all, |row| row.state.as_slice()),
         &each(all, |row| row.part),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.integration.as_str())),
+        &each(all, |row| row.queue.is_some()),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.rank)),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.lane.as_str())),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.not_before)),
-        &each(all, |row| row.queue.is_some()),
     ];
-    let sql = "INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, created_at, \
-         claim, fingerprint, claim_retention, configuration, input, state, part, queue, rank, lane, not_before, is_async) \
+    let sql = "WITH new AS (INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, \
+         created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, is_async) \
          SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], \
          $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bytea[], \
-         $16::bytea[], $17::bigint[], $18::text[], $19::bigint[], $20::text[], $21::bigint[], $22::boolean[]) \
-         ON CONFLICT DO NOTHING RETURNING id";
+         $16::bytea[], $17::bigint[], $18::text[], $19::boolean[]) ON CONFLICT DO NOTHING RETURNING id), \
+         queued AS (INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
+         SELECT id, integration, rank, lane, not_before, 0, 0, false \
+         FROM UNNEST($1::text[], $18::text[], $20::bigint[], $21::text[], $22::bigint[]) \
+         AS asked (id, integration, rank, lane, not_before) JOIN new USING (id) WHERE integration IS NOT NULL \
+         ON CONFLICT DO NOTHING) \
+         SELECT id FROM new";
     ids(rows(client, sql, &params).await?)
 }
 
-fn ids<C: FromIterator<String>>(found: Vec<Found>) -> Result<C, Failed> {
+pub(super) fn ids<C: FromIterator<String>>(found: Vec<Found>) -> Result<C, Failed> {
     found.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Runs, under the fences that they are held under.
+type Holds = HashSet<(String, u32)>;
+
+fn read_holds(found: &[Found]) -> Result<Holds, Failed> {
+    found.iter().map(|row| Ok((row.try_get("run")?, number(row, "fence")?))).collect()
+}
+
+/// Asks about those that were not found once more: who was waited for may have been the same call, on a connection that was
+/// lost, and what it has written is seen only now.
+async fn twice<'a>(
+    asked: &[(&'a str, u32)],
+    of: impl AsyncFn(&[(&'a str, u32)]) -> Result<Holds, Failed>,
+) -> Result<Holds, Failed> {
+    let mut found = of(asked).await?;
+    let is_left = |(id, fence): &&(&str, u32)| !found.contains(&((*id).to_owned(), *fence));
+    let left: Vec<(&str, u32)> = asked.iter().filter(is_left).copied().collect();
+    if !left.is_empty() {
+        found.extend(of(&left).await?);
+    }
+    Ok(found)
+}
+
+/// Those that are held under these fences, locked. The fence of a run that is not queued is its own.
+async fn ours(client: &Client, asked: &[(&str, u32)]) -> Result<Holds, Failed> {
+    let (run, fences): (Vec<&str>, Vec<i64>) =
+        asked.iter().map(|(id, fence)| (*id, i64::from(*fence))).unzip();
+    let sql = format!(
+        "WITH held AS ({HELD}), other AS (SELECT runs.id, runs.fence FROM runs \
+         JOIN UNNEST($1::text[], $2::bigint[]) AS asked (id, fence) ON runs.id = asked.id AND runs.fence = asked.fence \
+         WHERE runs.queue IS NULL ORDER BY runs.id FOR UPDATE OF runs) \
+         SELECT run, fence FROM held UNION ALL SELECT id, fence FROM other"
+    );
+    read_holds(&rows(client, &sql, &[&run, &fences]).await?)
 }
 
 /// Writes down how runs stand; `false` for those that somebody else has.
@@ -234,23 +276,17 @@ impl Kind for Records {
                 *kept = call;
             }
         }
-        let mut kept: Vec<&Standing> = newest.into_values().collect();
-        kept.sort_by(|a, b| a.id.cmp(&b.id));
+        let asked: Vec<(&str, u32)> = newest.keys().copied().collect();
+        let ours = twice(&asked, async |left| ours(client, left).await).await?;
+        let is_ours = |call: &Standing| ours.contains(&(call.id.clone(), call.fence));
+        let kept: Vec<&Standing> = newest.into_values().filter(|call| is_ours(call)).collect();
         let run: Vec<&str> = kept.iter().map(|call| call.id.as_str()).collect();
-        let fences: Vec<i64> = kept.iter().map(|call| i64::from(call.fence)).collect();
         let revisions: Vec<i64> = kept.iter().map(|call| i64::from(call.revision)).collect();
         let states: Vec<&[u8]> = kept.iter().map(|call| call.state.as_slice()).collect();
-        let ours = "SELECT runs.id, runs.fence FROM runs JOIN UNNEST($1::text[], $2::bigint[]) AS new (id, fence) \
-                    ON runs.id = new.id AND runs.fence = new.fence ORDER BY runs.id FOR UPDATE OF runs";
-        let ours = rows(client, ours, &[&run, &fences]).await?;
-        let ours: HashSet<(String, i64)> =
-            ours.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failed>>()?;
         let sql = "UPDATE runs SET state = new.state, revision = new.revision \
-                   FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bytea[]) AS new (id, fence, revision, state) \
-                   WHERE runs.id = new.id AND runs.fence = new.fence AND runs.revision < new.revision \
-                   AND runs.finished_at IS NULL";
-        execute(client, sql, &[&run, &fences, &revisions, &states]).await?;
-        let is_ours = |call: &Standing| ours.contains(&(call.id.clone(), i64::from(call.fence)));
+                   FROM UNNEST($1::text[], $2::bigint[], $3::bytea[]) AS new (id, revision, state) \
+                   WHERE runs.id = new.id AND runs.revision < new.revision AND runs.finished_at IS NULL";
+        execute(client, sql, &[&run, &revisions, &states]).await?;
         let children = calls.iter().filter(|call| is_ours(call)).flat_map(|call| &call.children).collect();
         insert(client, children).await?;
         Ok(calls.iter().map(is_ours).collect())
@@ -266,22 +302,11 @@ impl Kind for Ends {
     type Done = bool;
 
     async fn write(client: &Client, calls: &[End]) -> Result<Vec<bool>, Failed> {
-        let run: Vec<&str> = calls.iter().map(|end| end.id.as_str()).collect();
-        let fences: Vec<i64> = calls.iter().map(|end| i64::from(end.fence)).collect();
-        let statuses: Vec<&str> = calls.iter().map(|end| end.status).collect();
-        let times: Vec<i64> = calls.iter().map(|end| end.at).collect();
-        let codes: Vec<i64> = calls.iter().map(|end| i64::from(end.answer_status)).collect();
-        let answers: Vec<&[u8]> = calls.iter().map(|end| end.answer.as_slice()).collect();
-        let states: Vec<Option<&[u8]>> = calls.iter().map(|end| end.state.as_deref()).collect();
-        let sql = "UPDATE runs SET status = new.status, finished_at = new.at, answer_status = new.code, answer = new.answer, \
-                   state = new.state, claim_until = new.at + claim_retention, queue = NULL, lease_until = NULL \
-                   FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]) \
-                   AS new (id, fence, status, at, code, answer, state) \
-                   WHERE runs.id = new.id AND runs.fence = new.fence RETURNING runs.id, runs.fence";
-        let ended = rows(client, sql, &[&run, &fences, &statuses, &times, &codes, &answers, &states]).await?;
-        let ended: HashSet<(String, i64)> =
-            ended.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failed>>()?;
-        let is_ours = |end: &End| ended.contains(&(end.id.clone(), i64::from(end.fence)));
+        let asked: Vec<(&str, u32)> = calls.iter().map(|end| (end.id.as_str(), end.fence)).collect();
+        let of = |(id, fence): &(&str, u32)| calls.iter().find(|end| end.id == *id && end.fence == *fence);
+        let end_them = async |left: &[(&str, u32)]| end(client, left.iter().filter_map(of).collect()).await;
+        let ended = twice(&asked, end_them).await?;
+        let is_ours = |end: &End| ended.contains(&(end.id.clone(), end.fence));
         let ours = || calls.iter().filter(|end| is_ours(end));
         insert(client, ours().flat_map(|end| &end.children).collect()).await?;
         dead::bury(client, ours().filter_map(|end| Some((end, end.death.as_ref()?)))).await?;
@@ -289,21 +314,41 @@ impl Kind for Ends {
     }
 }
 
+/// Ends those that are held, and takes them out of the queue.
+async fn end(client: &Client, calls: Vec<&End>) -> Result<Holds, Failed> {
+    let run: Vec<&str> = calls.iter().map(|end| end.id.as_str()).collect();
+    let fences: Vec<i64> = calls.iter().map(|end| i64::from(end.fence)).collect();
+    let statuses: Vec<&str> = calls.iter().map(|end| end.status).collect();
+    let times: Vec<i64> = calls.iter().map(|end| end.at).collect();
+    let codes: Vec<i64> = calls.iter().map(|end| i64::from(end.answer_status)).collect();
+    let answers: Vec<&[u8]> = calls.iter().map(|end| end.answer.as_slice()).collect();
+    let states: Vec<Option<&[u8]>> = calls.iter().map(|end| end.state.as_deref()).collect();
+    let sql = format!(
+        "WITH held AS ({HELD}), gone AS (DELETE FROM queue WHERE run = ANY (ARRAY (SELECT run FROM held))) \
+         UPDATE runs SET status = new.status, finished_at = new.at, answer_status = new.code, answer = new.answer, \
+         state = new.state, claim_until = new.at + claim_retention, queue = NULL, fence = new.fence \
+         FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]) \
+         AS new (id, fence, status, at, code, answer, state) \
+         LEFT JOIN held ON held.run = new.id AND held.fence = new.fence WHERE runs.id = new.id \
+         AND (held.run IS NOT NULL OR (runs.queue IS NULL AND runs.fence = new.fence)) \
+         RETURNING runs.id AS run, runs.fence"
+    );
+    let params: [Param<'_>; 7] = [&run, &fences, &statuses, &times, &codes, &answers, &states];
+    read_holds(&rows(client, &sql, &params).await?)
+}
+
 /// Takes a run back.
 pub(super) async fn forget(database: &Database, id: &RunId) -> Result<(), Unavailable> {
-    let sql = "DELETE FROM runs WHERE id = $1 AND finished_at IS NULL";
+    let sql = "WITH gone AS (DELETE FROM queue WHERE run = $1) DELETE FROM runs WHERE id = $1 AND finished_at IS NULL";
     database.count(Durable::Forget, sql, &[&id.as_str()]).await.map(drop)
 }
 
 /// Takes back runs that were refused; how many were there. One that somebody has leased stays.
 pub(super) async fn take_back(database: &Database, ids: &[String]) -> Result<usize, Unavailable> {
-    database
-        .count(
-            Durable::TakeBack,
-            "DELETE FROM runs WHERE id = ANY ($1) AND finished_at IS NULL AND fence = 0",
-            &[&ids],
-        )
-        .await
+    let sql = "WITH free AS (DELETE FROM queue WHERE run = ANY ($1) AND fence = 0 RETURNING run) \
+               DELETE FROM runs WHERE id = ANY ($1) AND finished_at IS NULL AND fence = 0 \
+               AND (queue IS NULL OR id IN (SELECT run FROM free))";
+    database.count(Durable::TakeBack, sql, &[&ids]).await
 }
 
 /// Deletes runs that ended before then, the oldest first; one whose key is still kept stays with it.
@@ -348,7 +393,7 @@ pub(super) fn each<T>(
 
 /// One run.
 pub(super) async fn one(database: &Database, id: &RunId) -> Result<Option<SealedRecord>, Unavailable> {
-    let sql = format!("SELECT {} FROM runs WHERE id = $1", RECORD.join(", "));
+    let sql = format!("SELECT {RECORD} FROM {RUNS} WHERE r.id = $1");
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_record)?.pop())
 }
 
@@ -370,6 +415,11 @@ impl Conditions {
         self.sql.push(format!("{condition} ${}", self.values.len()));
     }
 
+    /// One without a value.
+    pub(super) fn holds(&mut self, condition: String) {
+        self.sql.push(condition);
+    }
+
     /// `WHERE …`, and how many rows at most.
     pub(super) fn end(
         mut self,
@@ -385,8 +435,8 @@ impl Conditions {
 
 /// Marks those that a former life had under way.
 pub(super) async fn mark_recovered(database: &Database) -> Result<usize, Unavailable> {
-    let sql = "UPDATE runs SET recovered = true \
-               WHERE (finished_at IS NULL AND queue IS NULL) OR lease_until IS NOT NULL";
+    let sql = "UPDATE runs SET recovered = true WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE finished_at IS NULL \
+               AND queue IS NULL UNION ALL SELECT run FROM queue WHERE lease_until IS NOT NULL))";
     database.count(Durable::Recover, sql, &[]).await
 }
 
@@ -398,29 +448,29 @@ pub(super) async fn list(
 ) -> Result<Vec<SealedRecord>, Unavailable> {
     let mut such = Conditions::default();
     if let Some(client) = &filter.client {
-        such.must("client IS NOT DISTINCT FROM", client.as_ref().map(ToString::to_string));
+        such.must("r.client IS NOT DISTINCT FROM", client.as_ref().map(ToString::to_string));
     }
     if let Some(operation) = &filter.operation {
-        such.must("operation =", operation.to_string());
+        such.must("r.operation =", operation.to_string());
     }
     if let Some(status) = filter.status {
-        such.must("status =", status.as_str());
+        such.holds(shown_as(status));
     }
     if let Some(correlation_id) = &filter.correlation_id {
-        such.must("correlation_id =", correlation_id.to_string());
+        such.must("r.correlation_id =", correlation_id.to_string());
     }
     if let Some(since) = filter.since {
-        such.must("created_at >=", millis(since));
+        such.must("r.created_at >=", millis(since));
     }
     if filter.recovered {
-        such.must("recovered =", true);
+        such.holds("r.recovered".to_owned());
     }
     if let Some(before) = &filter.before {
-        such.must("id <", before.to_string());
+        such.must("r.id <", before.to_string());
     }
-    let (such, values) = such.end("id", limit);
+    let (such, values) = such.end("r.id", limit);
     let values: Vec<Param<'_>> = values.iter().map(|value| &**value as Param<'_>).collect();
-    let found = database.read(&format!("SELECT {} FROM runs{such}", RECORD.join(", ")), &values).await?;
+    let found = database.read(&format!("SELECT {RECORD} FROM {RUNS}{such}"), &values).await?;
     each(&found, read_record)
 }
 
@@ -458,6 +508,6 @@ pub(super) async fn unfinished(
     database: &Database,
     id: &RunId,
 ) -> Result<Option<SealedUnfinished>, Unavailable> {
-    let sql = format!("SELECT {UNFINISHED} FROM runs WHERE finished_at IS NULL AND id = $1");
+    let sql = format!("SELECT {UNFINISHED} FROM {RUNS} WHERE r.finished_at IS NULL AND r.id = $1");
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_unfinished)?.pop())
 }

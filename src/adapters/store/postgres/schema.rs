@@ -8,12 +8,13 @@ use super::database::describe;
 use crate::failpoint::{Durable, Moment};
 
 /// The steps, in order; one that has been released is never changed.
-pub(super) const STEPS: [&str; 5] = [
+pub(super) const STEPS: [&str; 6] = [
     include_str!("schema/1_store.sql"),
     include_str!("schema/2_attempts.sql"),
     include_str!("schema/3_inquiries.sql"),
     include_str!("schema/4_recovered.sql"),
     include_str!("schema/5_limits.sql"),
+    include_str!("schema/6_queue.sql"),
 ];
 
 /// Whose the database is, as long as the connection stands: `CWAY`, twice.

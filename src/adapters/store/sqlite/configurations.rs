@@ -11,8 +11,7 @@ use super::super::rows::millis;
 
 /// The configurations that runs which have not ended and dead letters began with: each part goes by an index of its own.
 const USED: &str = "SELECT configuration FROM runs WHERE finished_at IS NULL AND queue IS NULL \
-     UNION SELECT configuration FROM runs WHERE queue IS NOT NULL AND lease_until IS NULL \
-     UNION SELECT configuration FROM runs WHERE lease_until IS NOT NULL \
+     UNION SELECT r.configuration FROM queue q JOIN runs r ON r.id = q.run \
      UNION SELECT r.configuration FROM dead_letters d JOIN runs r ON r.id = d.run";
 
 /// Keeps the files of a configuration.

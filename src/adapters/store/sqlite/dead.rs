@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::rows::{
-    End, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, columns, millis, wall,
+    End, RECORD, RUNS, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, millis, wall,
 };
 use super::runs::{read_unfinished, record_at};
 
@@ -55,8 +55,8 @@ pub(super) fn list(
     let (such, mut values) = conditions(filter);
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let sql = format!(
-        "SELECT {LETTER}, {} FROM dead_letters d JOIN runs r ON r.id = d.run{such} ORDER BY d.run DESC LIMIT ?",
-        columns("r")
+        "SELECT {LETTER}, {RECORD} FROM dead_letters d JOIN runs r ON r.id = d.run \
+         LEFT JOIN queue q ON q.run = r.id{such} ORDER BY d.run DESC LIMIT ?"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map(params_from_iter(values), read_letter)?.collect()
@@ -102,7 +102,7 @@ pub(super) fn groups(connection: &Connection) -> rusqlite::Result<Vec<DeadGroup>
 /// The run of a dead letter, with all that is needed to go on with it.
 pub(super) fn run(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
     let sql = format!(
-        "SELECT {UNFINISHED} FROM runs WHERE id = ?1 AND state IS NOT NULL AND finished_at IS NOT NULL \
+        "SELECT {UNFINISHED} FROM {RUNS} WHERE r.id = ?1 AND r.state IS NOT NULL AND r.finished_at IS NOT NULL \
          AND EXISTS (SELECT 1 FROM dead_letters WHERE run = ?1)"
     );
     connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
@@ -148,18 +148,22 @@ pub(super) fn reopen(connection: &Connection, reopened: &SealedReopened) -> rusq
     connection
         .prepare_cached(
             "UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, claim_until = NULL, \
-             queue = ?2, rank = ?3, lane = coalesce(client, '-'), not_before = ?4, lease_until = NULL, tries = 0, \
-             first_try = NULL, cancel = 0, fence = fence + 1, revision = ?5, state = ?6, resolved = ?7 WHERE id = ?1",
+             queue = ?2, revision = ?3, state = ?4, resolved = ?5 WHERE id = ?1",
         )?
         .execute(params![
             reopened.id,
             reopened.integration,
-            reopened.rank,
-            reopened.not_before,
             reopened.revision,
             reopened.state,
-            reopened.is_resolved,
+            reopened.is_resolved
         ])?;
+    // Whoever had it before holds an older fence.
+    connection
+        .prepare_cached(
+            "INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
+             SELECT id, ?2, ?3, coalesce(client, '-'), ?4, fence + 1, 0, 0 FROM runs WHERE id = ?1",
+        )?
+        .execute(params![reopened.id, reopened.integration, reopened.rank, reopened.not_before])?;
     Ok(true)
 }
 

@@ -7,7 +7,7 @@ use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::rows::{QueueCounts, SealedLease, SealedPark, UNFINISHED, millis, wall};
+use super::super::rows::{LEASE, QueueCounts, RUNS, SealedLease, SealedPark, UNFINISHED, millis, wall};
 use super::super::turns;
 use super::runs::read_unfinished;
 
@@ -43,7 +43,7 @@ fn lanes_of(
     rank: i64,
 ) -> rusqlite::Result<Vec<String>> {
     let mut next = connection.prepare_cached(
-        "SELECT lane FROM runs WHERE queue = ?1 AND rank = ?2 AND lane > ?3 AND lease_until IS NULL ORDER BY lane LIMIT 1",
+        "SELECT lane FROM queue WHERE integration = ?1 AND rank = ?2 AND lane > ?3 AND lease_until IS NULL ORDER BY lane LIMIT 1",
     )?;
     let mut lanes = Vec::new();
     // Before every name, and before none: those of no client are in the lane "-".
@@ -66,8 +66,8 @@ fn due_in(
     limit: usize,
 ) -> rusqlite::Result<Vec<String>> {
     let mut due = connection.prepare_cached(
-        "SELECT id FROM runs WHERE queue = ?1 AND rank = ?2 AND lane = ?3 AND lease_until IS NULL AND not_before <= ?4 \
-         ORDER BY not_before, id LIMIT ?5",
+        "SELECT run FROM queue WHERE integration = ?1 AND rank = ?2 AND lane = ?3 AND lease_until IS NULL \
+         AND not_before <= ?4 ORDER BY not_before, run LIMIT ?5",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     due.query_map(params![integration.as_str(), rank, lane, millis(now), limit], |row| row.get(0))?.collect()
@@ -76,23 +76,21 @@ fn due_in(
 fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Option<SealedLease>> {
     connection
         .prepare_cached(
-            "UPDATE runs SET lease_until = ?2, fence = fence + 1, status = 'running' WHERE id = ?1 AND lease_until IS NULL",
+            "UPDATE queue SET lease_until = ?2, fence = fence + 1 WHERE run = ?1 AND lease_until IS NULL",
         )?
         .execute(params![id, millis(until)])?;
     connection
-        .prepare_cached(&format!(
-            "SELECT {UNFINISHED}, fence, tries, first_try, cancel, is_async, resolved FROM runs WHERE id = ?1"
-        ))?
+        .prepare_cached(&format!("SELECT {UNFINISHED}, {LEASE} FROM {RUNS} WHERE r.id = ?1"))?
         .query_row([id], |row| {
-            let first_try: Option<i64> = row.get("first_try")?;
+            let first_try: Option<i64> = row.get(16)?;
             let ticket = Ticket {
-                fence: row.get("fence")?,
-                tries: row.get("tries")?,
+                fence: row.get(14)?,
+                tries: row.get(15)?,
                 first_try: first_try.map(wall),
-                is_async: row.get("is_async")?,
-                is_resolved: row.get("resolved")?,
+                is_async: row.get(18)?,
+                is_resolved: row.get(19)?,
             };
-            Ok(SealedLease { run: read_unfinished(row)?, ticket, cancelled: row.get("cancel")? })
+            Ok(SealedLease { run: read_unfinished(row)?, ticket, cancelled: row.get(17)? })
         })
         .optional()
 }
@@ -104,7 +102,7 @@ pub(super) fn heartbeat(
     until: Wall,
 ) -> rusqlite::Result<Vec<RunId>> {
     let mut keep = connection.prepare_cached(
-        "UPDATE runs SET lease_until = ?3 WHERE id = ?1 AND fence = ?2 AND lease_until IS NOT NULL",
+        "UPDATE queue SET lease_until = ?3 WHERE run = ?1 AND fence = ?2 AND lease_until IS NOT NULL",
     )?;
     let mut lost = Vec::new();
     for (id, fence) in runs {
@@ -118,39 +116,44 @@ pub(super) fn heartbeat(
 /// Puts a run off, if it is still held.
 pub(super) fn park(connection: &Connection, park: &SealedPark) -> rusqlite::Result<bool> {
     let Ticket { fence, tries, first_try, .. } = park.ticket;
-    let parked = connection
+    let held = connection
         .prepare_cached(
-            "UPDATE runs SET status = 'waiting', queue = ?3, not_before = ?4, lease_until = NULL, tries = ?5, first_try = ?6, \
-             revision = ?7, state = ?8 WHERE id = ?1 AND fence = ?2 AND finished_at IS NULL",
+            "UPDATE queue SET integration = ?3, not_before = ?4, lease_until = NULL, tries = ?5, first_try = ?6 \
+             WHERE run = ?1 AND fence = ?2",
         )?
-        .execute(params![
-            park.id,
-            fence,
-            park.integration,
-            park.not_before,
-            tries,
-            first_try.map(millis),
-            park.revision,
-            park.state,
-        ])?;
-    Ok(parked == 1)
+        .execute(params![park.id, fence, park.integration, park.not_before, tries, first_try.map(millis)])?;
+    if held == 0 {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(
+            "UPDATE runs SET status = 'waiting', queue = ?2, revision = ?3, state = ?4 WHERE id = ?1",
+        )?
+        .execute(params![park.id, park.integration, park.revision, park.state])?;
+    Ok(true)
 }
 
 /// Has a waiting run cancelled when its turn comes, which is now.
 pub(super) fn cancel(connection: &Connection, id: &RunId) -> rusqlite::Result<bool> {
     let marked = connection
         .prepare_cached(
-            "UPDATE runs SET cancel = 1, not_before = 0, rank = 0 WHERE id = ?1 AND queue IS NOT NULL AND lease_until IS NULL",
+            "UPDATE queue SET cancel = 1, not_before = 0, rank = 0 WHERE run = ?1 AND lease_until IS NULL",
         )?
         .execute([id.as_str()])?;
     Ok(marked == 1)
 }
 
-/// Takes back leases that have run out.
+/// Takes back leases that have run out. What had begun under one stays under way.
 pub(super) fn release(connection: &Connection, by: Wall) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "UPDATE runs SET lease_until = NULL WHERE lease_until IS NOT NULL AND lease_until <= ?1",
+            "UPDATE runs SET status = 'running' WHERE status <> 'running' AND id IN \
+             (SELECT run FROM queue WHERE lease_until IS NOT NULL AND lease_until <= ?1)",
+        )?
+        .execute([millis(by)])?;
+    connection
+        .prepare_cached(
+            "UPDATE queue SET lease_until = NULL WHERE lease_until IS NOT NULL AND lease_until <= ?1",
         )?
         .execute([millis(by)])
 }
@@ -159,8 +162,8 @@ pub(super) fn release(connection: &Connection, by: Wall) -> rusqlite::Result<usi
 pub(super) fn depths(connection: &Connection, now: Wall) -> rusqlite::Result<Vec<(String, QueueCounts)>> {
     let mut depths: std::collections::BTreeMap<String, QueueCounts> = std::collections::BTreeMap::new();
     let mut waiting = connection.prepare_cached(
-        "SELECT queue, sum(not_before <= ?1), sum(not_before > ?1), min(not_before) FROM runs \
-         WHERE queue IS NOT NULL AND lease_until IS NULL GROUP BY queue",
+        "SELECT integration, sum(not_before <= ?1), sum(not_before > ?1), min(not_before) FROM queue \
+         WHERE lease_until IS NULL GROUP BY integration",
     )?;
     let counted = waiting.query_map([millis(now)], |row| {
         let oldest: i64 = row.get(3)?;
@@ -174,7 +177,7 @@ pub(super) fn depths(connection: &Connection, now: Wall) -> rusqlite::Result<Vec
         depths.insert(queue, counts);
     }
     let mut leased = connection.prepare_cached(
-        "SELECT queue, count(*) FROM runs WHERE lease_until IS NOT NULL AND queue IS NOT NULL GROUP BY queue",
+        "SELECT integration, count(*) FROM queue WHERE lease_until IS NOT NULL GROUP BY integration",
     )?;
     for row in leased.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))? {
         let (queue, count) = row?;

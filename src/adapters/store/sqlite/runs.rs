@@ -8,9 +8,13 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::rows::{
-    End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis, youngest,
+    End, RECORD, RUNS, Row, RowQueue, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED,
+    millis, shown_as, youngest,
 };
 use super::dead;
+
+/// The fence of a run: while it is queued, that of its row there.
+const FENCE: &str = "coalesce((SELECT fence FROM queue WHERE run = runs.id), runs.fence)";
 
 /// Writes a run down; `Some` is the run that its key belongs to.
 pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Option<SealedKnown>> {
@@ -37,9 +41,9 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
     let inserted = connection
         .prepare_cached(
             "INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, \
-             created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, rank, lane, \
-             not_before, is_async) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, \
-             ?20, ?21, ?22) ON CONFLICT DO NOTHING",
+             created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, is_async) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+             ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             row.id,
@@ -60,15 +64,27 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
             row.state,
             row.part,
             queue.map(|queue| &queue.integration),
-            queue.map(|queue| queue.rank),
-            queue.map(|queue| &queue.lane),
-            queue.map(|queue| queue.not_before),
             queue.is_some(),
         ])?;
-    if inserted == 1 {
-        insert_all(connection, &row.children)?;
+    if inserted == 0 {
+        return Ok(false);
     }
-    Ok(inserted == 1)
+    if let Some(queue) = queue {
+        enqueue(connection, &row.id, queue)?;
+    }
+    insert_all(connection, &row.children)?;
+    Ok(true)
+}
+
+fn enqueue(connection: &Connection, id: &str, queue: &RowQueue) -> rusqlite::Result<()> {
+    let RowQueue { integration, rank, lane, not_before } = queue;
+    connection
+        .prepare_cached(
+            "INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
+             VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0)",
+        )?
+        .execute(params![id, integration, rank, lane, not_before])
+        .map(drop)
 }
 
 /// Writes runs in the background down; those that are there already stay as they are.
@@ -103,9 +119,10 @@ pub(super) fn known_at(
 pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::Result<bool> {
     let Standing { id, fence, revision, state, children } = standing;
     let written = connection
-        .prepare_cached(
-            "UPDATE runs SET state = ?1, revision = ?2 WHERE id = ?3 AND fence = ?4 AND revision < ?2 AND finished_at IS NULL",
-        )?
+        .prepare_cached(&format!(
+            "UPDATE runs SET state = ?1, revision = ?2 \
+             WHERE id = ?3 AND {FENCE} = ?4 AND revision < ?2 AND finished_at IS NULL"
+        ))?
         .execute(params![state, revision, id, fence])?;
     // Something newer is there, or somebody else has it.
     if written == 0 && !is_ours(connection, id, *fence)? {
@@ -116,20 +133,22 @@ pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::
 }
 
 fn is_ours(connection: &Connection, id: &str, fence: u32) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1 AND fence = ?2")?.exists(params![id, fence])
+    let sql = format!("SELECT 1 FROM runs WHERE id = ?1 AND {FENCE} = ?2");
+    connection.prepare_cached(&sql)?.exists(params![id, fence])
 }
 
 /// Ends a run; `false` where somebody else has it.
 pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<bool> {
     let ended = connection
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE runs SET status = ?2, finished_at = ?3, answer_status = ?4, answer = ?5, state = ?6, \
-             claim_until = ?3 + claim_retention, queue = NULL, lease_until = NULL WHERE id = ?1 AND fence = ?7",
-        )?
+             claim_until = ?3 + claim_retention, queue = NULL, fence = ?7 WHERE id = ?1 AND {FENCE} = ?7"
+        ))?
         .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state, end.fence])?;
     if ended == 0 {
         return Ok(false);
     }
+    dequeue(connection, &end.id)?;
     insert_all(connection, &end.children)?;
     if let Some(death) = &end.death {
         dead::bury(connection, end, death)?;
@@ -137,19 +156,31 @@ pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<boo
     Ok(true)
 }
 
+/// It is over, or there no more: it waits no longer and is executed no longer.
+fn dequeue(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM queue WHERE run = ?1")?.execute([id]).map(drop)
+}
+
 /// Takes a run back.
 pub(super) fn forget(connection: &Connection, id: &RunId) -> rusqlite::Result<()> {
     connection
         .prepare_cached("DELETE FROM runs WHERE id = ?1 AND finished_at IS NULL")?
-        .execute([id.as_str()])
-        .map(drop)
+        .execute([id.as_str()])?;
+    dequeue(connection, id.as_str())
 }
 
 /// Takes back runs that were refused; how many were there. One that somebody has leased stays.
 pub(super) fn take_back(connection: &Connection, ids: &[String]) -> rusqlite::Result<usize> {
-    let mut delete =
-        connection.prepare_cached("DELETE FROM runs WHERE id = ?1 AND finished_at IS NULL AND fence = 0")?;
-    ids.iter().try_fold(0, |taken, id| Ok(taken + delete.execute([id])?))
+    let sql = format!("DELETE FROM runs WHERE id = ?1 AND finished_at IS NULL AND {FENCE} = 0");
+    let mut delete = connection.prepare_cached(&sql)?;
+    let mut taken = 0;
+    for id in ids {
+        if delete.execute([id])? == 1 {
+            dequeue(connection, id)?;
+            taken += 1;
+        }
+    }
+    Ok(taken)
 }
 
 /// Deletes runs that ended before then, the oldest first; one whose key is still kept stays with it.
@@ -191,7 +222,7 @@ pub(super) fn record_at(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<
 /// One run.
 pub(super) fn one(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedRecord>> {
     connection
-        .prepare_cached(&format!("SELECT {} FROM runs WHERE id = ?1", RECORD.join(", ")))?
+        .prepare_cached(&format!("SELECT {RECORD} FROM {RUNS} WHERE r.id = ?1"))?
         .query_row([id.as_str()], |row| record_at(row, 0))
         .optional()
 }
@@ -202,45 +233,48 @@ pub(super) fn list(
     filter: &RunFilter,
     limit: usize,
 ) -> rusqlite::Result<Vec<SealedRecord>> {
-    let mut conditions: Vec<&str> = Vec::new();
+    let (sql, values) = listing(filter, limit);
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_map(params_from_iter(values), |row| record_at(row, 0))?.collect()
+}
+
+fn listing(filter: &RunFilter, limit: usize) -> (String, Vec<Value>) {
+    let mut conditions: Vec<String> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
     let mut must = |condition: &'static str, value: Value| {
-        conditions.push(condition);
+        conditions.push(condition.to_owned());
         values.push(value);
     };
     if let Some(client) = &filter.client {
-        must("client IS ?", client.as_ref().map_or(Value::Null, |name| Value::Text(name.to_string())));
+        must("r.client IS ?", client.as_ref().map_or(Value::Null, |name| Value::Text(name.to_string())));
     }
     if let Some(operation) = &filter.operation {
-        must("operation = ?", Value::Text(operation.to_string()));
-    }
-    if let Some(status) = filter.status {
-        must("status = ?", Value::Text(status.as_str().to_owned()));
+        must("r.operation = ?", Value::Text(operation.to_string()));
     }
     if let Some(correlation_id) = &filter.correlation_id {
-        must("correlation_id = ?", Value::Text(correlation_id.to_string()));
+        must("r.correlation_id = ?", Value::Text(correlation_id.to_string()));
     }
     if let Some(since) = filter.since {
-        must("created_at >= ?", Value::Integer(millis(since)));
+        must("r.created_at >= ?", Value::Integer(millis(since)));
     }
     if let Some(before) = &filter.before {
-        must("id < ?", Value::Text(before.to_string()));
+        must("r.id < ?", Value::Text(before.to_string()));
     }
     if filter.recovered {
-        conditions.push("recovered = 1");
+        conditions.push("r.recovered = 1".to_owned());
     }
+    conditions.extend(filter.status.map(shown_as));
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let such =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    let mut statement = connection
-        .prepare_cached(&format!("SELECT {} FROM runs{such} ORDER BY id DESC LIMIT ?", RECORD.join(", ")))?;
-    statement.query_map(params_from_iter(values), |row| record_at(row, 0))?.collect()
+    (format!("SELECT {RECORD} FROM {RUNS}{such} ORDER BY r.id DESC LIMIT ?"), values)
 }
 
 /// Marks those that a former life had under way.
 pub(super) fn mark_recovered(connection: &Connection) -> rusqlite::Result<usize> {
     let waited_for = "UPDATE runs SET recovered = 1 WHERE finished_at IS NULL AND queue IS NULL";
-    let leased = "UPDATE runs SET recovered = 1 WHERE lease_until IS NOT NULL";
+    let leased =
+        "UPDATE runs SET recovered = 1 WHERE id IN (SELECT run FROM queue WHERE lease_until IS NOT NULL)";
     Ok(connection.execute(waited_for, [])? + connection.execute(leased, [])?)
 }
 
@@ -253,26 +287,54 @@ pub(super) fn unfinished_ids(connection: &Connection) -> rusqlite::Result<Vec<Ru
 
 /// A run that has not ended.
 pub(super) fn unfinished(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
-    let sql = format!("SELECT {UNFINISHED} FROM runs WHERE finished_at IS NULL AND id = ?1");
+    let sql = format!("SELECT {UNFINISHED} FROM {RUNS} WHERE r.finished_at IS NULL AND r.id = ?1");
     connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
 }
 
-/// Reads what there is to be known to go on with a run.
+/// Reads what there is to be known to go on with a run: the columns of [`UNFINISHED`].
 pub(super) fn read_unfinished(row: &rusqlite::Row<'_>) -> rusqlite::Result<SealedUnfinished> {
-    let (queue, not_before): (Option<String>, Option<i64>) = (row.get("queue")?, row.get("not_before")?);
+    let (queue, not_before): (Option<String>, Option<i64>) = (row.get(12)?, row.get(13)?);
     Ok(SealedUnfinished {
-        id: row.get("id")?,
-        client: row.get("client")?,
-        operation: row.get("operation")?,
-        version: row.get("version")?,
-        correlation_id: row.get("correlation_id")?,
-        trace: row.get("trace")?,
-        priority: row.get("priority")?,
-        created_at: row.get("created_at")?,
-        configuration: row.get("configuration")?,
-        input: row.get("input")?,
-        state: row.get("state")?,
-        part: row.get("part")?,
+        id: row.get(0)?,
+        client: row.get(1)?,
+        operation: row.get(2)?,
+        version: row.get(3)?,
+        correlation_id: row.get(4)?,
+        trace: row.get(5)?,
+        priority: row.get(6)?,
+        created_at: row.get(7)?,
+        configuration: row.get(8)?,
+        input: row.get(9)?,
+        state: row.get(10)?,
+        part: row.get(11)?,
         queue: queue.zip(not_before),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn lists_by_status_go_by_an_index() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::bring_up_to_date(&mut connection).unwrap();
+        for status in RunStatus::ALL.into_iter().filter(|status| *status != RunStatus::Succeeded) {
+            for before in [None, Some(RunId::new("run_5"))] {
+                let filter = RunFilter { status: Some(status), before, ..RunFilter::default() };
+                let (sql, values) = listing(&filter, 10);
+                let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+                let steps = plan.query_map(params_from_iter(values), |row| row.get::<_, String>("detail"));
+                let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+                let goes_by = if matches!(status, RunStatus::Accepted | RunStatus::Running) {
+                    "SEARCH r USING INDEX sqlite_autoindex_runs_1 (id=?)"
+                } else {
+                    "SEARCH r USING INDEX runs_unusual (status=?"
+                };
+                assert!(steps.iter().any(|step| step.starts_with(goes_by)), "{status:?}: {steps:?}");
+                assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{status:?}: {steps:?}");
+            }
+        }
+    }
 }
