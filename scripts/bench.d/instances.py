@@ -22,12 +22,13 @@ def nginx(role: str, port: int) -> Command:
 
 @functools.cache
 def build(manifest: pathlib.Path, binary: str) -> pathlib.Path:
-    cargo = ["cargo", "build", "--release", "--locked", "--bin", binary, "--manifest-path", str(manifest)]
+    # As it is shipped: deploy/Dockerfile builds the same.
+    cargo = ["cargo", "build", "--profile", "dist", "--locked", "--bin", binary, "--manifest-path", str(manifest)]
     if subprocess.run(cargo, check=False).returncode != 0:
         raise Failed(f"cannot build {binary}; leave it out with --only, or mend the build")
     metadata = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--manifest-path", str(manifest)]
     target = json.loads(subprocess.run(metadata, check=True, capture_output=True).stdout)["target_directory"]
-    return pathlib.Path(target) / "release" / binary
+    return pathlib.Path(target) / "dist" / binary
 
 
 def causeway(name: str, folder: pathlib.Path, port: int, files: dict[str, str]) -> Command:
