@@ -350,12 +350,12 @@ async fn lease(
         }
     };
     let count = leased.len();
-    for leased in leased {
+    for Leased { run, ticket, cancelled } in leased {
         let until = LeasedUntil::new(now.mono + lease);
-        let (id, fence) = (leased.run.id.clone(), leased.ticket.fence);
-        let active = (fence, until.clone());
+        let id = run.id.clone();
+        let active = (ticket.fence, until.clone());
         queue.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), active);
-        let execution = execute(Arc::clone(state), router.clone(), leased, until);
+        let execution = execute(Arc::clone(state), router.clone(), Box::new(run), (ticket, cancelled), until);
         let (state, queue) = (Arc::clone(state), Arc::clone(queue));
         actix_web::rt::spawn(async move {
             match execution.await {
@@ -373,12 +373,18 @@ async fn lease(
     Some(count)
 }
 
-async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until: LeasedUntil) -> LeaseEnd {
-    let Leased { run, ticket, cancelled } = leased;
+/// Executes a run. It is boxed, as is what rarely happens to it: what is spawned for each run is moved about, and stays small.
+async fn execute(
+    state: Arc<State>,
+    router: Addr<Router>,
+    run: Box<NewRun>,
+    (ticket, cancelled): (Ticket, bool),
+    until: LeasedUntil,
+) -> LeaseEnd {
     let id = run.id.clone();
     let (plan, directory) = match recovery::known(&state, &run).await {
         Ok(known) => known,
-        Err(NotKnown::Gone(why)) => return end(&state, run, ticket, &why).await,
+        Err(NotKnown::Gone(why)) => return Box::pin(end(&state, *run, ticket, &why)).await,
         Err(NotKnown::Unavailable(error)) => {
             tracing::debug!(%error, run_id = id.as_str(), "what a run does could not be read yet");
             return LeaseEnd::Lost;
@@ -387,17 +393,22 @@ async fn execute(state: Arc<State>, router: Addr<Router>, leased: Leased, until:
     let (done, ended) = oneshot::channel();
     let lease = Lease { ticket, cancelled, until, done };
     let permit = RunPermit::of_queue();
-    let resume = Resume { run: Box::new(run), plan, directory, permit, lease: Some(lease) };
+    let resume = Resume { run, plan, directory, permit, lease: Some(lease) };
     match router.send(resume).await {
         Ok(true) => ended.await.unwrap_or(LeaseEnd::Lost),
-        Ok(false) => match state.store().unfinished(id).await {
-            Ok(Some(mut run)) => {
-                run.progress.leased(ticket.fence);
-                end(&state, run, ticket, recovery::FAULT).await
-            }
-            Ok(None) | Err(_) => LeaseEnd::Lost,
-        },
+        Ok(false) => Box::pin(end_faulty(&state, id, ticket)).await,
         Err(_) => LeaseEnd::Lost,
+    }
+}
+
+/// Ends a run that no router could take up.
+async fn end_faulty(state: &State, id: RunId, ticket: Ticket) -> LeaseEnd {
+    match state.store().unfinished(id).await {
+        Ok(Some(mut run)) => {
+            run.progress.leased(ticket.fence);
+            end(state, run, ticket, recovery::FAULT).await
+        }
+        Ok(None) | Err(_) => LeaseEnd::Lost,
     }
 }
 
