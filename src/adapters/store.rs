@@ -2,12 +2,13 @@
 //!
 //! `store.url` chooses where it is: [`open`] gives an SQLite file back, or a PostgreSQL database. The parts: `sealing`
 //! (nothing that travelled is on disk in the clear), `payload` (how it is written before it is sealed), `rows` and `limits` (what
-//! both write), `turns` (whose turn it is), `doubtful` (claims that were refused), `watch` (what a store tells of itself), `sqlite`, `postgres`.
+//! both write), `turns` (whose turn it is), `doubtful` (claims that were refused), `recent` (claims that wait for their first lease), `watch` (what a store tells of itself), `sqlite`, `postgres`.
 
 mod doubtful;
 mod limits;
 mod payload;
 mod postgres;
+mod recent;
 mod rows;
 pub mod sealing;
 mod sqlite;

@@ -48,6 +48,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::OpenError;
 use super::doubtful::{self, Doubtful};
 use super::limits::LimitRow;
+use super::recent::Recent;
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
@@ -91,6 +92,7 @@ pub(super) struct PostgresStore {
     /// Counts leases: who goes first changes with each.
     turns: AtomicUsize,
     doubtful: Doubtful,
+    recent: Arc<Recent>,
 }
 
 impl PostgresStore {
@@ -130,6 +132,7 @@ impl PostgresStore {
             clock,
             turns: AtomicUsize::new(0),
             doubtful: Doubtful::default(),
+            recent: Arc::default(),
         })
     }
 
@@ -159,8 +162,13 @@ impl PostgresStore {
 impl PostgresStore {
     async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
         let row = rows::Row::seal(run, &self.keyring);
-        let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await }).await?;
-        match known {
+        // Before it is on disk, for it may be leased as soon as it is.
+        self.recent.keep(run, self.clock.now().wall);
+        let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await }).await;
+        if !matches!(known, Ok(None)) {
+            self.recent.forget(run.id.as_str());
+        }
+        match known? {
             None => Ok(Claimed::New),
             Some(known) => known.open(&self.keyring).map(Claimed::Known),
         }
@@ -391,8 +399,9 @@ impl Store for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Leased>, Unavailable> {
         let (now, turn) = (self.clock.now().wall, self.turns.fetch_add(1, Ordering::Relaxed));
+        let recent = Arc::clone(&self.recent);
         let lease = move |to: Rc<Parts>| async move {
-            queue::lease(&to.database, &integration, now, until, limit, turn).await
+            queue::lease(&to.database, &recent, &integration, (now, until), limit, turn).await
         };
         Ok(rows::open_leases(self.ask(lease).await?, &self.keyring))
     }

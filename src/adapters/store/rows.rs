@@ -367,11 +367,23 @@ impl SealedLease {
     }
 }
 
+/// A run that is leased.
+pub(super) enum Taken {
+    /// It was claimed a moment ago, and is as it was then.
+    Recent(Box<Leased>),
+    /// As it is on disk.
+    Sealed(Box<SealedLease>),
+}
+
 /// Opens runs that are leased. One that cannot be read is told and holds up no other; its lease runs out.
-pub(super) fn open_leases(leased: Vec<SealedLease>, keyring: &Keyring) -> Vec<Leased> {
-    let readable = |leased: SealedLease| {
-        let id = leased.run.id.clone();
-        let opened = leased.open(keyring);
+pub(super) fn open_leases(leased: Vec<Taken>, keyring: &Keyring) -> Vec<Leased> {
+    let readable = |leased: Taken| {
+        let sealed = match leased {
+            Taken::Recent(leased) => return Some(*leased),
+            Taken::Sealed(sealed) => sealed,
+        };
+        let id = sealed.run.id.clone();
+        let opened = sealed.open(keyring);
         opened.map_err(|error| tracing::error!(run_id = id, %error, "a run that is due cannot be read")).ok()
     };
     leased.into_iter().filter_map(readable).collect()

@@ -41,6 +41,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::OpenError;
 use super::doubtful::{self, Doubtful};
 use super::limits::LimitRow;
+use super::recent::Recent;
 use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
@@ -65,6 +66,7 @@ pub(super) struct SqliteStore {
     /// Counts leases: who goes first changes with each.
     turns: AtomicUsize,
     doubtful: Doubtful,
+    recent: Arc<Recent>,
     /// Held as long as the store is.
     _lock: File,
 }
@@ -89,6 +91,7 @@ impl SqliteStore {
             clock,
             turns: AtomicUsize::new(0),
             doubtful: Doubtful::default(),
+            recent: Arc::default(),
             _lock: lock,
         })
     }
@@ -97,9 +100,13 @@ impl SqliteStore {
 impl SqliteStore {
     async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
         let row = rows::Row::seal(run, &self.keyring);
-        let known =
-            self.writer.write(Durable::Claim, move |connection| runs::claim(connection, &row)).await?;
-        match known {
+        // Before it is on disk, for it may be leased as soon as it is.
+        self.recent.keep(run, self.clock.now().wall);
+        let known = self.writer.write(Durable::Claim, move |connection| runs::claim(connection, &row)).await;
+        if !matches!(known, Ok(None)) {
+            self.recent.forget(run.id.as_str());
+        }
+        match known? {
             None => Ok(Claimed::New),
             Some(known) => known.open(&self.keyring).map(Claimed::Known),
         }
@@ -216,8 +223,10 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<Leased>, Unavailable> {
         let (now, turn) = (self.clock.now().wall, self.turns.fetch_add(1, Ordering::Relaxed));
-        let lease =
-            move |connection: &Connection| queue::lease(connection, &integration, now, until, limit, turn);
+        let recent = Arc::clone(&self.recent);
+        let lease = move |connection: &Connection| {
+            queue::lease(connection, &recent, &integration, (now, until), limit, turn)
+        };
         let leased = self.writer.write(Durable::Lease, lease).await?;
         Ok(rows::open_leases(leased, &self.keyring))
     }
@@ -427,7 +436,7 @@ impl Store for SqliteStore {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
     use std::io::Write;
 
@@ -455,7 +464,12 @@ mod tests {
         SqliteStore::open(path, keys, Clock::start()).err().expect("it is refused").to_string()
     }
 
-    fn run(id: &str, claim: Option<Claim>, queue: Option<&str>, client: Option<&str>) -> NewRun {
+    pub(in crate::adapters::store) fn run(
+        id: &str,
+        claim: Option<Claim>,
+        queue: Option<&str>,
+        client: Option<&str>,
+    ) -> NewRun {
         let call = CallPlan {
             integration: IntegrationName::new("stripe").unwrap(),
             endpoint: causeway_core::name::EndpointName::new("charge").unwrap(),

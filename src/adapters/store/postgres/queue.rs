@@ -14,11 +14,12 @@ use causeway_core::time::Wall;
 use deadpool_postgres::Client;
 use tokio_postgres::Row as Found;
 
-use super::super::rows::{LEASE, QueueCounts, SealedLease, SealedPark, UNFINISHED, millis, wall};
+use super::super::recent::Recent;
+use super::super::rows::{LEASE, QueueCounts, SealedLease, SealedPark, Taken, UNFINISHED, millis, wall};
 use super::super::turns;
 use super::batch::Kind;
 use super::database::{Database, Failed, rows, unavailable};
-use super::runs::{each, ids, limit_of, number, read_unfinished};
+use super::runs::{each, limit_of, number, read_unfinished};
 use crate::failpoint::Durable;
 
 /// The rows of these runs that are held under these fences, locked: nobody else takes, puts off or ends them meanwhile. In one
@@ -40,12 +41,12 @@ const DUE: &str = "WITH RECURSIVE lanes (lane) AS ( \
 /// Leases runs that are due. `turn` says which lane goes first, and whether the lowest rank does for once.
 pub(super) async fn lease(
     database: &Database,
+    recent: &Recent,
     integration: &IntegrationName,
-    now: Wall,
-    until: Wall,
+    (now, until): (Wall, Wall),
     limit: usize,
     turn: usize,
-) -> Result<Vec<SealedLease>, Unavailable> {
+) -> Result<Vec<Taken>, Unavailable> {
     let leased = database.write(Durable::Lease, 1, async |client: &Client| {
         let mut due: Vec<String> = Vec::new();
         for rank in turns::ranks(turn) {
@@ -61,30 +62,44 @@ pub(super) async fn lease(
             due.extend(turns::one_of_each(lanes.into_values().collect(), turn));
             due.truncate(limit);
         }
-        take(client, &due, until).await
+        take(client, recent, &due, until).await
     });
     leased.await.map_err(|error| unavailable(&error))
 }
 
 /// Takes those that nobody else has or is about to have, in this order.
-async fn take(client: &Client, due: &[String], until: Wall) -> Result<Vec<SealedLease>, Failed> {
+async fn take(client: &Client, recent: &Recent, due: &[String], until: Wall) -> Result<Vec<Taken>, Failed> {
     if due.is_empty() {
         return Ok(Vec::new());
     }
     let sql = "WITH free AS (SELECT free.run FROM UNNEST($1::text[]) AS due (run) CROSS JOIN LATERAL (SELECT run FROM queue \
                WHERE queue.run = due.run AND coalesce(lease_until, 0) = 0 FOR UPDATE SKIP LOCKED) free) \
                UPDATE queue SET lease_until = $2, fence = fence + 1 WHERE run = ANY (ARRAY (SELECT run FROM free)) \
-               RETURNING run";
-    let taken: Vec<String> = ids(rows(client, sql, &[&due, &millis(until)]).await?)?;
+               RETURNING run, fence, cancel";
+    let (mut taken, mut others): (HashMap<String, Taken>, Vec<String>) = (HashMap::new(), Vec::new());
+    for row in rows(client, sql, &[&due, &millis(until)]).await? {
+        let run: String = row.try_get(0)?;
+        match recent.leased(&run, number(&row, "fence")?, row.try_get(2)?) {
+            Some(leased) => drop(taken.insert(run, Taken::Recent(Box::new(leased)))),
+            None => others.push(run),
+        }
+    }
+    if !others.is_empty() {
+        taken.extend(read(client, &others).await?);
+    }
+    Ok(due.iter().filter_map(|id| taken.remove(id)).collect())
+}
+
+/// What is on disk of runs that have been leased.
+async fn read(client: &Client, leased: &[String]) -> Result<Vec<(String, Taken)>, Failed> {
     // What whoever had them before has written while these were about to be taken is seen now, and not in the same statement.
     let sql = format!(
         "SELECT {UNFINISHED}, {LEASE} FROM runs r \
          CROSS JOIN LATERAL (SELECT * FROM queue WHERE queue.run = r.id OFFSET 0) q WHERE r.id = ANY ($1)"
     );
-    let taken = rows(client, &sql, &[&taken]).await?;
-    let mut taken: HashMap<String, SealedLease> =
-        taken.iter().map(|row| Ok((row.try_get("id")?, read_lease(row)?))).collect::<Result<_, Failed>>()?;
-    Ok(due.iter().filter_map(|id| taken.remove(id)).collect())
+    let found = rows(client, &sql, &[&leased]).await?;
+    let sealed = |row: &Found| Ok((row.try_get("id")?, Taken::Sealed(Box::new(read_lease(row)?))));
+    found.iter().map(sealed).collect()
 }
 
 fn read_lease(found: &Found) -> Result<SealedLease, Failed> {

@@ -7,7 +7,10 @@ use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::super::rows::{LEASE, QueueCounts, RUNS, SealedLease, SealedPark, UNFINISHED, millis, wall};
+use super::super::recent::Recent;
+use super::super::rows::{
+    LEASE, QueueCounts, RUNS, SealedLease, SealedPark, Taken, UNFINISHED, millis, wall,
+};
 use super::super::turns;
 use super::runs::read_unfinished;
 
@@ -15,12 +18,12 @@ use super::runs::read_unfinished;
 /// starves.
 pub(super) fn lease(
     connection: &Connection,
+    recent: &Recent,
     integration: &IntegrationName,
-    now: Wall,
-    until: Wall,
+    (now, until): (Wall, Wall),
     limit: usize,
     turn: usize,
-) -> rusqlite::Result<Vec<SealedLease>> {
+) -> rusqlite::Result<Vec<Taken>> {
     let mut due: Vec<String> = Vec::new();
     for rank in turns::ranks(turn) {
         if due.len() >= limit {
@@ -33,7 +36,7 @@ pub(super) fn lease(
         due.extend(turns::one_of_each(lanes, turn));
         due.truncate(limit);
     }
-    due.iter().filter_map(|id| take(connection, id, until).transpose()).collect()
+    due.iter().filter_map(|id| take(connection, recent, id, until).transpose()).collect()
 }
 
 /// The clients that have runs of a rank waiting; each is found in the index, not by going through the runs.
@@ -73,12 +76,18 @@ fn due_in(
     due.query_map(params![integration.as_str(), rank, lane, millis(now), limit], |row| row.get(0))?.collect()
 }
 
-fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Option<SealedLease>> {
-    connection
+fn take(connection: &Connection, recent: &Recent, id: &str, until: Wall) -> rusqlite::Result<Option<Taken>> {
+    let taken = connection
         .prepare_cached(
-            "UPDATE queue SET lease_until = ?2, fence = fence + 1 WHERE run = ?1 AND lease_until IS NULL",
+            "UPDATE queue SET lease_until = ?2, fence = fence + 1 WHERE run = ?1 AND lease_until IS NULL \
+             RETURNING fence, cancel",
         )?
-        .execute(params![id, millis(until)])?;
+        .query_row(params![id, millis(until)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((fence, cancelled)) = taken else { return Ok(None) };
+    if let Some(leased) = recent.leased(id, fence, cancelled) {
+        return Ok(Some(Taken::Recent(Box::new(leased))));
+    }
     connection
         .prepare_cached(&format!("SELECT {UNFINISHED}, {LEASE} FROM {RUNS} WHERE r.id = ?1"))?
         .query_row([id], |row| {
@@ -90,7 +99,8 @@ fn take(connection: &Connection, id: &str, until: Wall) -> rusqlite::Result<Opti
                 is_async: row.get(18)?,
                 is_resolved: row.get(19)?,
             };
-            Ok(SealedLease { run: read_unfinished(row)?, ticket, cancelled: row.get(17)? })
+            let leased = SealedLease { run: read_unfinished(row)?, ticket, cancelled: row.get(17)? };
+            Ok(Taken::Sealed(Box::new(leased)))
         })
         .optional()
 }
