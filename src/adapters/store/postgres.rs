@@ -490,7 +490,7 @@ impl Store for PostgresStore {
 
     async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {
         let rows: Vec<_> =
-            attempts.iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
+            attempts.into_iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
         self.ask(move |to| async move { attempts::append(&to.database, &rows).await }).await
     }
 

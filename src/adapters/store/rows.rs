@@ -4,6 +4,7 @@
 //! that writes.
 
 use bytes::Bytes;
+use causeway_actors::AttemptRecord;
 use causeway_actors::plan::TraceContext;
 use causeway_actors::store::{
     Attempt, ConfigurationId, DeadLetter, Death, Ending, Known, Leased, NewRun, Parked, Progress, Queue,
@@ -460,42 +461,52 @@ fn attempt_of(id: &str) -> String {
 }
 
 impl SealedAttempt {
-    pub(super) fn seal(attempt: &Attempt, keyring: &Keyring) -> Self {
-        let Attempt { id, at, record, input, repeats_input } = attempt;
-        Self {
-            id: id.clone(),
-            at: millis(*at),
-            run: record.run_id.clone(),
-            integration: record.integration.clone(),
-            endpoint: record.endpoint.clone(),
-            correlation_id: record.correlation_id.clone(),
-            outcome: record.outcome.clone(),
-            status: record.status.map_or(0, i64::from),
-            record: keyring
-                .seal(&attempt_of(id), &payload::of_attempt(record, input.as_ref(), *repeats_input)),
-        }
+    pub(super) fn seal(attempt: Attempt, keyring: &Keyring) -> Self {
+        let Attempt { id, at, mut record, input, repeats_input } = attempt;
+        // What has a column of its own is not in the record, too.
+        let AttemptRecord { run_id, integration, endpoint, correlation_id, outcome, .. } = &mut record;
+        let [run, integration, endpoint, correlation_id, outcome] =
+            [run_id, integration, endpoint, correlation_id, outcome].map(std::mem::take);
+        let status = record.status.map_or(0, i64::from);
+        let record = payload::of_attempt(&record, input.as_ref(), repeats_input);
+        let record = keyring.seal(&attempt_of(&id), &record);
+        Self { id, at: millis(at), run, integration, endpoint, correlation_id, outcome, status, record }
     }
 }
 
-/// The input of an attempt's run.
-pub(super) const OF_RUN: &str = "(SELECT input FROM runs WHERE runs.id = attempts.run)";
+/// The columns of an attempt, with its run's input where that is asked for.
+pub(super) fn attempt_columns(with_input: bool) -> String {
+    let input = if with_input {
+        "(SELECT input FROM runs WHERE runs.id = attempts.run)"
+    } else {
+        "(SELECT input FROM runs WHERE false)"
+    };
+    format!("id, at, run, integration, endpoint, correlation_id, outcome, record, {input} AS input")
+}
 
 /// An attempt, as it is on disk.
 pub(super) struct KeptAttempt {
     pub(super) id: String,
     pub(super) at: i64,
+    pub(super) run: String,
+    pub(super) integration: String,
+    pub(super) endpoint: String,
+    pub(super) correlation_id: String,
+    pub(super) outcome: String,
     pub(super) record: Vec<u8>,
-    /// Its run, and the input of that, where one attempt is asked for.
-    pub(super) run: Option<(String, Vec<u8>)>,
+    /// The run's, where one attempt is asked for.
+    pub(super) input: Option<Vec<u8>>,
 }
 
 impl KeptAttempt {
     pub(super) fn open(self, keyring: &Keyring) -> Result<Attempt, Unavailable> {
-        let record = open(&attempt_of(&self.id), &self.record, keyring)?;
-        let of_run = self.run.map(|(run, input)| open(&input_of(&run), &input, keyring)).transpose()?;
+        let Self { id, at, run, integration, endpoint, correlation_id, outcome, record, input } = self;
+        let record = open(&attempt_of(&id), &record, keyring)?;
+        let of_run = input.map(|input| open(&input_of(&run), &input, keyring)).transpose()?;
         let (record, input, repeats_input) = payload::attempt(&record, of_run)
-            .map_err(|error| Unavailable(format!("reading {}: {error}", self.id)))?;
-        Ok(Attempt { at: wall(self.at), record, input, repeats_input, id: self.id })
+            .map_err(|error| Unavailable(format!("reading {id}: {error}")))?;
+        let record = AttemptRecord { run_id: run, integration, endpoint, correlation_id, outcome, ..record };
+        Ok(Attempt { at: wall(at), record, input, repeats_input, id })
     }
 }
 

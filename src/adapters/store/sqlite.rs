@@ -325,7 +325,7 @@ impl Store for SqliteStore {
 
     async fn append_attempts(&self, attempts: Vec<Attempt>) -> Result<(), Unavailable> {
         let rows: Vec<_> =
-            attempts.iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
+            attempts.into_iter().map(|attempt| rows::SealedAttempt::seal(attempt, &self.keyring)).collect();
         self.writer
             .write(Durable::AppendAttempts, move |connection| attempts::append(connection, &rows))
             .await

@@ -3,7 +3,7 @@
 use causeway_actors::store::{AttemptFilter, Unavailable};
 use causeway_core::time::Wall;
 
-use super::super::rows::{KeptAttempt, OF_RUN, SealedAttempt, millis, youngest};
+use super::super::rows::{KeptAttempt, SealedAttempt, attempt_columns, millis, youngest};
 use super::database::{Database, Param};
 use super::dead::given;
 use super::runs::{Conditions, each, limit_of};
@@ -62,13 +62,20 @@ pub(super) async fn list(
     }
     let (such, values) = such.end("id", limit);
     let values: Vec<Param<'_>> = values.iter().map(|value| &**value as Param<'_>).collect();
-    let of_run = if id.is_some() { OF_RUN } else { "NULL::bytea" };
-    let sql = format!("SELECT id, at, record, run, {of_run} FROM attempts{such}");
+    let sql = format!("SELECT {} FROM attempts{such}", attempt_columns(id.is_some()));
     let found = database.read(&sql, &values).await?;
     each(&found, |row| {
-        let (run, input): (String, Option<Vec<u8>>) = (row.try_get(3)?, row.try_get(4)?);
-        let run = input.map(|input| (run, input));
-        Ok(KeptAttempt { id: row.try_get(0)?, at: row.try_get(1)?, record: row.try_get(2)?, run })
+        Ok(KeptAttempt {
+            id: row.try_get(0)?,
+            at: row.try_get(1)?,
+            run: row.try_get(2)?,
+            integration: row.try_get(3)?,
+            endpoint: row.try_get(4)?,
+            correlation_id: row.try_get(5)?,
+            outcome: row.try_get(6)?,
+            record: row.try_get(7)?,
+            input: row.try_get(8)?,
+        })
     })
 }
 

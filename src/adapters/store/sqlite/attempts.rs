@@ -5,7 +5,7 @@ use causeway_core::time::Wall;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::super::rows::{KeptAttempt, OF_RUN, SealedAttempt, millis, youngest};
+use super::super::rows::{KeptAttempt, SealedAttempt, attempt_columns, millis, youngest};
 
 /// Writes attempts down.
 pub(super) fn append(connection: &Connection, attempts: &[SealedAttempt]) -> rusqlite::Result<()> {
@@ -55,13 +55,21 @@ pub(super) fn list(
     let such =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
-    let of_run = if id.is_some() { OF_RUN } else { "NULL" };
-    let sql = format!("SELECT id, at, record, run, {of_run} FROM attempts{such} ORDER BY id DESC LIMIT ?");
+    let columns = attempt_columns(id.is_some());
+    let sql = format!("SELECT {columns} FROM attempts{such} ORDER BY id DESC LIMIT ?");
     let mut statement = connection.prepare_cached(&sql)?;
     let read = |row: &rusqlite::Row<'_>| {
-        let (run, input): (String, Option<Vec<u8>>) = (row.get(3)?, row.get(4)?);
-        let run = input.map(|input| (run, input));
-        Ok(KeptAttempt { id: row.get(0)?, at: row.get(1)?, record: row.get(2)?, run })
+        Ok(KeptAttempt {
+            id: row.get(0)?,
+            at: row.get(1)?,
+            run: row.get(2)?,
+            integration: row.get(3)?,
+            endpoint: row.get(4)?,
+            correlation_id: row.get(5)?,
+            outcome: row.get(6)?,
+            record: row.get(7)?,
+            input: row.get(8)?,
+        })
     };
     statement.query_map(params_from_iter(values), read)?.collect()
 }

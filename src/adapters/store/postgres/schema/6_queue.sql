@@ -36,3 +36,9 @@ ALTER TABLE runs DROP COLUMN rank, DROP COLUMN lane, DROP COLUMN not_before, DRO
 -- Every run that is queued is accepted first: those are found in the queue.
 DROP INDEX runs_unusual;
 CREATE INDEX runs_unusual ON runs (status, id) WHERE status NOT IN ('accepted', 'running', 'succeeded');
+
+-- Of a run or an event there are few attempts: they are put in order when they are asked for.
+DROP INDEX attempts_run;
+CREATE INDEX attempts_run ON attempts (run);
+DROP INDEX attempts_correlation;
+CREATE INDEX attempts_correlation ON attempts (correlation_id);
