@@ -12,6 +12,7 @@
 //! fails too, nobody is told that anything was done; the next group tries again, and so the store comes back by itself.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread;
 
@@ -20,6 +21,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::super::watch::Watch;
+use super::folding::Folding;
 use crate::failpoint::{Durable, Moment};
 
 /// The most calls that wait for the thread.
@@ -72,9 +74,14 @@ where
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped.
-    pub(super) fn start(path: PathBuf, connection: Connection, watch: Watch) -> std::io::Result<Self> {
+    pub(super) fn start(
+        path: PathBuf,
+        connection: Connection,
+        watch: Arc<Watch>,
+        folding: Arc<Folding>,
+    ) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let thread = Thread { path, connection: Some(connection), watch };
+        let thread = Thread { path, connection: Some(connection), watch, folding };
         thread::Builder::new().name("store".to_owned()).spawn(move || thread.serve(&waiting))?;
         Ok(Self { jobs })
     }
@@ -100,7 +107,8 @@ impl Writer {
 struct Thread {
     path: PathBuf,
     connection: Option<Connection>,
-    watch: Watch,
+    watch: Arc<Watch>,
+    folding: Arc<Folding>,
 }
 
 impl Thread {
@@ -144,7 +152,7 @@ impl Thread {
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            closed => closed.insert(reopen(&self.path)?),
+            closed => closed.insert(reopen(&self.path, &self.folding)?),
         };
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let run = |job: &mut Box<dyn Job>| job.run(connection);
@@ -164,12 +172,14 @@ impl Thread {
 }
 
 /// Opens the file after a failure, and makes sure that what its log holds is on disk.
-fn reopen(path: &std::path::Path) -> rusqlite::Result<Connection> {
-    let connection = super::connect(path)?;
+fn reopen(path: &std::path::Path, folding: &Arc<Folding>) -> rusqlite::Result<Connection> {
+    let _turn = folding.turn();
+    let mut connection = super::connect(path)?;
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy != 0 {
         return Err(failure(rusqlite::ffi::SQLITE_BUSY, "its log is in use"));
     }
+    folding.watch(&mut connection)?;
     Ok(connection)
 }
 
