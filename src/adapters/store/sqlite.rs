@@ -2,7 +2,7 @@
 //!
 //! One thread writes (`writer`), a whole group of waiting calls in one commit, in WAL mode with `synchronous=FULL`: when
 //! a call returns, the disk has it. A few connections beside it read. The file belongs to one server at a time: a lock
-//! file beside it says so, and is let go when the process ends, however it ends. `folding` keeps the log short.
+//! file beside it says so, and is let go when the process ends, however it ends.
 //!
 //! `schema` makes the tables and brings older ones up to date, `runs`, `queue`, `dead`, `configurations`, `control`, `limits` and `attempts`
 //! have the statements, `readers` lends connections.
@@ -11,7 +11,6 @@ mod attempts;
 mod configurations;
 mod control;
 mod dead;
-mod folding;
 mod limits;
 mod queue;
 mod readers;
@@ -47,7 +46,6 @@ use super::rows;
 use super::sealing::Keyring;
 use super::watch::Watch;
 use crate::failpoint::{Durable, Moment};
-use folding::Folding;
 use readers::Readers;
 use writer::Writer;
 
@@ -56,6 +54,8 @@ const BUSY: Duration = Duration::from_secs(1);
 /// The bytes of a page, of files made from now on. A run and an attempt are two thousand bytes each: on smaller pages half of
 /// each lies idle, on larger ones a lone commit writes more than it has to say.
 const PAGE: u32 = 8192;
+/// The WAL is folded into the database when it has this many pages.
+const CHECKPOINT_PAGES: u32 = 4000;
 
 /// The store in a file.
 pub(super) struct SqliteStore {
@@ -80,11 +80,9 @@ impl SqliteStore {
         schema::bring_up_to_date(&mut connection).map_err(|error| wrong(&error))?;
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
         take_over(&connection).map_err(|error| wrong(&error))?;
-        let watch = Arc::new(Watch::new(path.display().to_string(), clock));
-        let folding = Folding::start(path.to_owned(), Arc::clone(&watch)).map_err(|error| wrong(&error))?;
-        folding.watch(&mut connection).map_err(|error| wrong(&error))?;
         let writer =
-            Writer::start(path.to_owned(), connection, watch, folding).map_err(|error| wrong(&error))?;
+            Writer::start(path.to_owned(), connection, Watch::new(path.display().to_string(), clock))
+                .map_err(|error| wrong(&error))?;
         let readers = Readers::new(path.to_owned());
         Ok(Self {
             keyring: Arc::new(keyring),
@@ -175,8 +173,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // The log is folded beside the thread that writes.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }

@@ -12,7 +12,6 @@
 //! fails too, nobody is told that anything was done; the next group tries again, and so the store comes back by itself.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::thread;
 
@@ -21,7 +20,6 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::super::watch::Watch;
-use super::folding::Folding;
 use crate::failpoint::{Durable, Moment};
 
 /// The most calls that wait for the thread.
@@ -74,14 +72,9 @@ where
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped.
-    pub(super) fn start(
-        path: PathBuf,
-        connection: Connection,
-        watch: Arc<Watch>,
-        folding: Arc<Folding>,
-    ) -> std::io::Result<Self> {
+    pub(super) fn start(path: PathBuf, connection: Connection, watch: Watch) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let thread = Thread { path, connection: Some(connection), watch, folding };
+        let thread = Thread { path, connection: Some(connection), watch };
         thread::Builder::new().name("store".to_owned()).spawn(move || thread.serve(&waiting))?;
         Ok(Self { jobs })
     }
@@ -107,8 +100,7 @@ impl Writer {
 struct Thread {
     path: PathBuf,
     connection: Option<Connection>,
-    watch: Arc<Watch>,
-    folding: Arc<Folding>,
+    watch: Watch,
 }
 
 impl Thread {
@@ -152,7 +144,7 @@ impl Thread {
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            closed => closed.insert(reopen(&self.path, &self.folding)?),
+            closed => closed.insert(reopen(&self.path)?),
         };
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let run = |job: &mut Box<dyn Job>| job.run(connection);
@@ -172,14 +164,12 @@ impl Thread {
 }
 
 /// Opens the file after a failure, and makes sure that what its log holds is on disk.
-fn reopen(path: &std::path::Path, folding: &Arc<Folding>) -> rusqlite::Result<Connection> {
-    let _turn = folding.turn();
-    let mut connection = super::connect(path)?;
+fn reopen(path: &std::path::Path) -> rusqlite::Result<Connection> {
+    let connection = super::connect(path)?;
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy != 0 {
         return Err(failure(rusqlite::ffi::SQLITE_BUSY, "its log is in use"));
     }
-    folding.watch(&mut connection)?;
     Ok(connection)
 }
 
