@@ -202,7 +202,8 @@ impl Router {
             index: step,
             role,
             endpoint: target.endpoint_index,
-            repeats_input: flight.kept.is_some() && input == *flight.run.input(),
+            repeats_input: flight.kept.as_ref().is_some_and(Kept::is_sure_to_stay)
+                && input == *flight.run.input(),
             input,
             priority: flight.priority,
             deadline,

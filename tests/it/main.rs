@@ -138,6 +138,7 @@ mod what_cannot_be_gone_on_with_is_a_dead_letter;
 mod what_does_not_exist_yet_is_answered_501;
 mod what_is_old_is_let_go;
 mod what_is_on_disk_is_sealed;
+mod what_is_redriven_is_sent_once_more_and_not_twice;
 mod what_says_nothing_of_health_does_not_trip;
 mod who_has_waited_goes_at_the_limits_pace;
 mod who_waits_uses_up_no_trial;

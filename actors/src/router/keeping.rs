@@ -205,6 +205,11 @@ impl Kept {
         }
     }
 
+    /// Whether the run is kept, whatever comes of it.
+    pub(super) const fn is_sure_to_stay(&self) -> bool {
+        matches!(self.stays, Stays::Always)
+    }
+
     /// Whether it is on disk.
     pub(super) const fn is_claimed(&self) -> bool {
         self.claim.is_none()
@@ -227,7 +232,10 @@ impl Kept {
         let untried = self.ticket.first_try.is_none();
         self.intents
             .retain(|intent| intent.step != step || intent.role != role || !intent.is_stale(untried, now));
-        let is_told = |intent: &Intent| intent.in_doubt || intent.is_told_by(fence, now);
+        // A doubt that the order does not know of is one of another life, which a person has had begin anew: were it sent on
+        // the strength of that, the next life would find the step as it had not begun.
+        let is_known = held.call.in_doubt_for.is_some();
+        let is_told = |intent: &Intent| (intent.in_doubt && is_known) || intent.is_told_by(fence, now);
         let is_intended = held.safety == Safety::Safe || self.intent(step, role).is_some_and(is_told);
         if self.is_claimed() && is_intended {
             put_in_doubt(&mut self.intents, std::iter::once(&held));

@@ -98,11 +98,17 @@ impl Snapshot {
         for place in std::mem::take(&mut self.stuck) {
             let Some(step) = self.steps.get_mut(place) else { continue };
             step.error = None;
-            if matches!(resolution, Resolution::Succeeded(_)) {
-                step.status = StepStatus::Undone;
-            } else {
-                step.status = StepStatus::Succeeded;
-                self.succeeded.push(place);
+            let doubt = step.status == StepStatus::Unknown;
+            match resolution {
+                Resolution::Succeeded(_) => step.status = StepStatus::Undone,
+                // It may have been undone: whether that is sent again, the gate of every resend says.
+                Resolution::Redrive if doubt => {
+                    (step.status, step.open) = (StepStatus::Succeeded, Some(Open::Undoing));
+                }
+                Resolution::Redrive | Resolution::Failed | Resolution::Resend => {
+                    step.status = StepStatus::Succeeded;
+                    self.succeeded.push(place);
+                }
             }
         }
     }
@@ -113,9 +119,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::testing::*;
-    use super::super::{Begin, CallEnd, Directive, Outcome, Resumed, Run, RunStatus, StepPlan, Tries};
+    use super::super::{Begin, CallEnd, Directive, Outcome, Resumed, Run, RunStatus, Sent, StepPlan, Tries};
     use super::*;
     use crate::failure::{ErrorClass, Failure};
+    use crate::idempotency::{Resend, Role};
     use crate::name::{CorrelationId, RunId};
     use crate::time::Now;
 
@@ -224,6 +231,59 @@ mod tests {
         again.call_ended(now, 0, CallEnd::Succeeded(Json::NULL), Tries::NONE);
         assert_eq!(end(&mut again).status, RunStatus::Failed);
         assert_eq!(again.snapshot().reopened(&Resolution::Redrive), Err(NotReopened::Undone));
+    }
+
+    #[test]
+    fn an_undo_in_doubt_passes_the_gate_unless_a_person_says_otherwise() {
+        let now = Now::default();
+        let begin = Begin {
+            id: RunId::new("run_1"),
+            correlation_id: CorrelationId::new("c").unwrap(),
+            plan: plan(vec![step("a").undone(), step("b").after(&[0])], None),
+            input: Json::NULL,
+            budget: None,
+            wait: None,
+        };
+        let mut run = Run::begin(begin, now);
+        for (step, end) in [
+            (0, CallEnd::Succeeded(Json::NULL)),
+            (1, CallEnd::Failed(failure(ErrorClass::Client))),
+            (0, CallEnd::Unknown(failure(ErrorClass::Ambiguous))),
+        ] {
+            assert_eq!(calls(&mut run), [step]);
+            run.call_ended(now, step, end, Tries::NONE);
+        }
+        assert_eq!(end(&mut run).status, RunStatus::Unknown);
+        let taken_up = |resolution: &Resolution, may_resend: bool| {
+            let (snapshot, _) = run.snapshot().reopened(resolution).unwrap();
+            let mut steps = run.plan().steps.as_slice().to_vec();
+            let undo = steps[0].primary.undo.as_mut().unwrap();
+            undo.call.resend = if may_resend { Resend::Safe } else { Resend::Never };
+            let sent = if *resolution == Resolution::Redrive {
+                vec![Sent { step: 0, role: Role::Undo, ago: std::time::Duration::ZERO }]
+            } else {
+                Vec::new()
+            };
+            let resumed = Resumed {
+                id: run.id().clone(),
+                correlation_id: run.correlation_id().clone(),
+                plan: plan(steps, None),
+                input: Json::NULL,
+                began: run.began().wall,
+                snapshot,
+                sent: sent.into_iter().collect(),
+                patient: true,
+            };
+            Run::resume(resumed, now).unwrap()
+        };
+        assert_eq!(calls(&mut taken_up(&Resolution::Redrive, true)), [0]);
+        assert_eq!(
+            end(&mut taken_up(&Resolution::Redrive, false)).status,
+            RunStatus::Unknown,
+            "not sent again"
+        );
+        assert_eq!(calls(&mut taken_up(&Resolution::Resend, false)), [0]);
+        assert_eq!(end(&mut taken_up(&Resolution::Succeeded(Json::NULL), false)).status, RunStatus::Failed);
     }
 
     #[test]
