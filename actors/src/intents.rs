@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_core::idempotency::{Resend, Role};
-use causeway_core::operation::{CallPlan, Directive, Order, Run};
+use causeway_core::idempotency::Role;
+use causeway_core::operation::{Directive, Order, Run};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
 
@@ -60,7 +60,7 @@ fn keyed_call(
     priority: Priority,
 ) -> Option<(StepCall, Arc<IntegrationPlan>)> {
     let Order { step, role, input, deadline, in_doubt_for } = order;
-    let target = run.target(step).filter(|target| role != Role::Verify && is_keyed(target))?;
+    let target = run.target(step).filter(|target| role != Role::Verify && target.bears_doubt())?;
     let place = directory.find(target.integration.as_str())?;
     let call = StepCall {
         run: Arc::clone(context),
@@ -77,11 +77,6 @@ fn keyed_call(
         lease: None,
     };
     Some((call, Arc::clone(place.plan())))
-}
-
-/// Whether a doubt about it costs no more than sending it again.
-fn is_keyed(target: &CallPlan) -> bool {
-    matches!(target.resend, Resend::Key { .. }) && target.verify.is_none()
 }
 
 /// Whether a run that waits until then is executed soon enough for its requests to be made ready now.

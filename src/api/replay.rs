@@ -1,6 +1,6 @@
 //! `POST /admin/v1/attempts/{id}/replay`: makes a call anew, as a run of its own.
 //!
-//! What is sent is made of the input as it was, which is kept sealed beside the attempt, and of what is configured now: a
+//! What is sent is made of the input as it was, which is kept sealed, with its run or beside the attempt, and of what is configured now: a
 //! mapping that was mended since is tried that way. The run has an id of its own, and so a key of its own: a call that may
 //! act, acts once more. Whoever wants that says so; whoever wants to know what became of the first takes up its run instead.
 

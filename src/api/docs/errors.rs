@@ -113,8 +113,8 @@ pub(super) const fn of(code: Code) -> Help {
             remedy: "Run what it was about anew, with a new key, and let the dead letter go (DELETE).",
         },
         Code::NotReplayed => Help {
-            meaning: "The call of an attempt is not made again: it may act and `again` was not said, its input was not kept, \
-                      being too large, or what it called is no longer configured.",
+            meaning: "The call of an attempt is not made again: it may act and `again` was not said, its input is not kept: \
+                      it was too large, or was that of a run which is gone; or what it called is no longer configured.",
             remedy: "`detail` says which. To find out what became of a call that may have acted, redrive the dead letter of its \
                      run: that keeps its key.",
         },

@@ -256,6 +256,12 @@ impl CallPlan {
     pub const fn safety(&self) -> Safety {
         self.resend.safety()
     }
+
+    /// Whether a doubt about the call costs no more than one more request: its provider knows the key again, and is not asked
+    /// whether it has acted.
+    pub const fn bears_doubt(&self) -> bool {
+        matches!(self.resend, Resend::Key { .. }) && self.verify.is_none()
+    }
 }
 
 /// What stands in where no provider serves, tried in this order.

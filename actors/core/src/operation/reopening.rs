@@ -126,7 +126,7 @@ mod tests {
     use crate::name::{CorrelationId, RunId};
     use crate::time::Now;
 
-    fn over(steps: Vec<StepPlan>, end: CallEnd<Json>) -> Run {
+    fn begun(steps: Vec<StepPlan>) -> Run {
         let begin = Begin {
             id: RunId::new("run_1"),
             correlation_id: CorrelationId::new("c").unwrap(),
@@ -135,7 +135,11 @@ mod tests {
             budget: None,
             wait: None,
         };
-        let mut run = Run::begin(begin, Now::default());
+        Run::begin(begin, Now::default())
+    }
+
+    fn over(steps: Vec<StepPlan>, end: CallEnd<Json>) -> Run {
+        let mut run = begun(steps);
         while run.poll().is_some() {}
         run.call_ended(Now::default(), 0, end, Tries { made: 1, sent: true, trial: false });
         assert!(run.is_done());
@@ -236,15 +240,7 @@ mod tests {
     #[test]
     fn an_undo_in_doubt_passes_the_gate_unless_a_person_says_otherwise() {
         let now = Now::default();
-        let begin = Begin {
-            id: RunId::new("run_1"),
-            correlation_id: CorrelationId::new("c").unwrap(),
-            plan: plan(vec![step("a").undone(), step("b").after(&[0])], None),
-            input: Json::NULL,
-            budget: None,
-            wait: None,
-        };
-        let mut run = Run::begin(begin, now);
+        let mut run = begun(vec![step("a").undone(), step("b").after(&[0])]);
         for (step, end) in [
             (0, CallEnd::Succeeded(Json::NULL)),
             (1, CallEnd::Failed(failure(ErrorClass::Client))),
@@ -295,15 +291,7 @@ mod tests {
             [(Resolution::Redrive, vec![0, 1]), (Resolution::Succeeded(Json::NULL), vec![1])]
         {
             let now = Now::default();
-            let begin = Begin {
-                id: RunId::new("run_1"),
-                correlation_id: CorrelationId::new("c").unwrap(),
-                plan: plan(steps.clone(), None),
-                input: Json::NULL,
-                budget: None,
-                wait: None,
-            };
-            let mut run = Run::begin(begin, now);
+            let mut run = begun(steps.clone());
             let refused = || CallEnd::Failed(failure(ErrorClass::Client));
             for (step, end) in [
                 (1, CallEnd::Succeeded(Json::NULL)),
@@ -331,15 +319,7 @@ mod tests {
 
     #[test]
     fn what_did_not_come_to_its_own_end_goes_on_from_there() {
-        let begin = Begin {
-            id: RunId::new("run_1"),
-            correlation_id: CorrelationId::new("c").unwrap(),
-            plan: plan(vec![step("a"), step("b").after(&[0])], None),
-            input: Json::NULL,
-            budget: None,
-            wait: None,
-        };
-        let mut run = Run::begin(begin, Now::default());
+        let mut run = begun(vec![step("a"), step("b").after(&[0])]);
         assert_eq!(calls(&mut run), [0]);
         assert_eq!(calls(&mut reopened(&run, &Resolution::Redrive)), [0]);
         assert_eq!(calls(&mut reopened(&run, &Resolution::Succeeded(Json::NULL))), [1]);
