@@ -8,6 +8,7 @@
 //! sends it once more, though it may never have been sent. What nothing makes harmless, or has to be asked about, is not put
 //! in doubt before it is: it is written down once more when it is sent.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use causeway_core::idempotency::Role;
 use causeway_core::operation::{Directive, Order, Run};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
+use futures_util::FutureExt;
 
 use crate::attempt;
 use crate::directory::Directory;
@@ -42,8 +44,9 @@ pub async fn foresee(
         let role = order.role;
         let Some((call, plan)) = keyed_call(run, order, &context, directory, priority) else { continue };
         let step = call.index;
-        // One that cannot be written fails when its turn comes.
-        if let Ok(request) = attempt::materialise(plan, call).await {
+        // One that cannot be written fails when its turn comes, and so does one in whose mapping there is a fault.
+        let ready = AssertUnwindSafe(attempt::materialise(plan, call)).catch_unwind().await;
+        if let Ok(Ok(request)) = ready {
             let repeats_input = request.body == *run.input().bytes();
             let lease = Some(FIRST_LEASE);
             intents.push(Intent { step, role, at: now, request, in_doubt: false, lease, repeats_input });
