@@ -49,6 +49,13 @@ impl OpenError {
     }
 }
 
+/// Tells how many leases a former life has left.
+fn tell_of_leases(runs: usize) {
+    if runs > 0 {
+        tracing::warn!(runs, "queued runs were executed when the server ended: they are taken up again");
+    }
+}
+
 /// Opens the store; makes it where it is not there yet.
 ///
 /// # Errors

@@ -40,7 +40,9 @@ async fn over_kill_9() {
     until("it is out", async || (provider.effects().len() == 1).then_some(())).await;
     server.signal("KILL");
     server.ended().await;
-    let (_server, api, _admin) = serve().await;
+    let (mut server, api, _admin) = serve().await;
+    let told = "queued runs were executed when the server ended: they are taken up again";
+    server.says("that it takes it up again", |out| out.contains(told).then_some(())).await;
     assert_eq!(over(&api, &run).await["status"], "unknown");
     assert_eq!((provider.arrivals().len(), provider.effects().len()), (2, 1));
 }

@@ -306,7 +306,8 @@ async fn prepare(
         Database::new(config.clone(), tls.clone(), epoch, watch).map_err(|error| error.to_string())?;
     // Whoever held a lease on it has ended, or writes nothing more.
     runs::mark_recovered(&database).await.map_err(|error| error.to_string())?;
-    queue::release(&database, Wall::from_unix_millis(u64::MAX)).await.map_err(|error| error.to_string())?;
+    let leases = queue::release(&database, Wall::from_unix_millis(u64::MAX)).await;
+    super::tell_of_leases(leases.map_err(|error| error.to_string())?);
     Ok((client, database))
 }
 

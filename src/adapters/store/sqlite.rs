@@ -137,10 +137,11 @@ fn take_over(connection: &Connection) -> rusqlite::Result<()> {
     Durable::Recover.reached(Moment::Before);
     let transaction = connection.unchecked_transaction()?;
     runs::mark_recovered(&transaction)?;
-    queue::release(&transaction, Wall::from_unix_millis(u64::MAX))?;
+    let leases = queue::release(&transaction, Wall::from_unix_millis(u64::MAX))?;
     Durable::Recover.reached(Moment::Written);
     transaction.commit()?;
     Durable::Recover.reached(Moment::Committed);
+    super::tell_of_leases(leases);
     Ok(())
 }
 
