@@ -54,8 +54,6 @@ const BUSY: Duration = Duration::from_secs(1);
 /// The bytes of a page, of files made from now on. A run and an attempt are two thousand bytes each: on smaller pages half of
 /// each lies idle, on larger ones a lone commit writes more than it has to say.
 const PAGE: u32 = 8192;
-/// The WAL is folded into the database when it has this many pages.
-const CHECKPOINT_PAGES: u32 = 4000;
 
 /// The store in a file.
 pub(super) struct SqliteStore {
@@ -80,10 +78,11 @@ impl SqliteStore {
         schema::bring_up_to_date(&mut connection).map_err(|error| wrong(&error))?;
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
         take_over(&connection).map_err(|error| wrong(&error))?;
-        let writer =
-            Writer::start(path.to_owned(), connection, Watch::new(path.display().to_string(), clock))
-                .map_err(|error| wrong(&error))?;
-        let readers = Readers::new(path.to_owned());
+        let reading = Arc::default();
+        let watch = Watch::new(path.display().to_string(), clock);
+        let writer = Writer::start(path.to_owned(), connection, watch, Arc::clone(&reading))
+            .map_err(|error| wrong(&error))?;
+        let readers = Readers::new(path.to_owned(), reading);
         Ok(Self {
             keyring: Arc::new(keyring),
             writer,
@@ -174,7 +173,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "page_size", PAGE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The thread that writes does it, and is told when it fails.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }

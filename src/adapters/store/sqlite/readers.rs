@@ -1,7 +1,7 @@
 //! Connections that only read, lent to threads for blocking work.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use causeway_actors::store::Unavailable;
 use rusqlite::Connection;
@@ -15,11 +15,13 @@ pub(super) struct Readers {
     path: Arc<PathBuf>,
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Semaphore,
+    reading: Arc<RwLock<()>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path: Arc::new(path), idle: Arc::default(), permits: Semaphore::new(MAX_READS) }
+    /// `reading` is held while something is read.
+    pub(super) fn new(path: PathBuf, reading: Arc<RwLock<()>>) -> Self {
+        Self { path: Arc::new(path), idle: Arc::default(), permits: Semaphore::new(MAX_READS), reading }
     }
 
     /// Reads something.
@@ -30,13 +32,16 @@ impl Readers {
     {
         let _permit = self.permits.acquire().await.map_err(|_| Unavailable("it is closed".to_owned()))?;
         let (path, idle) = (Arc::clone(&self.path), Arc::clone(&self.idle));
+        let reading = Arc::clone(&self.reading);
         let done = tokio::task::spawn_blocking(move || {
             let lent = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match lent {
                 Some(connection) => connection,
                 None => open(&path)?,
             };
+            let is_read = reading.read().unwrap_or_else(PoisonError::into_inner);
             let value = read(&connection)?;
+            drop(is_read);
             // One that has failed is not lent again.
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             Ok(value)

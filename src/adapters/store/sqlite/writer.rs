@@ -10,12 +10,24 @@
 //! connection is closed and opened anew; what the log holds is written into the database and synced once more; and the
 //! group is asked again. Every call may be asked twice, so those that were on disk already find that out. If that
 //! fails too, nobody is told that anything was done; the next group tries again, and so the store comes back by itself.
+//!
+//! # When the log is folded
+//!
+//! What the log holds is written into the database by this thread, between two groups: when nobody waits, or when it has become
+//! long. SQLite would do it within a commit, and not say when it fails. While somebody reads, only a part could be written, and
+//! SQLite would count it as written without syncing it: so nobody reads meanwhile, and nothing is folded while somebody does,
+//! unless the log has become very long.
 
+use std::error::Error;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 use std::thread;
+use std::time::Duration;
 
 use causeway_actors::store::Unavailable;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
@@ -26,6 +38,10 @@ use crate::failpoint::{Durable, Moment};
 const MAX_WAITING: usize = 16_384;
 /// The most calls in one commit.
 const MAX_GROUP: usize = 1024;
+/// The pages that the log has when it is folded: while nobody waits, while somebody does, and whoever reads.
+const LOG: i32 = 500;
+const LONG_LOG: i32 = 1000;
+const MAX_LOG: i32 = 16_000;
 
 /// Hands calls to the thread.
 pub(super) struct Writer {
@@ -72,9 +88,17 @@ where
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped.
-    pub(super) fn start(path: PathBuf, connection: Connection, watch: Watch) -> std::io::Result<Self> {
+    /// `reading` is held while something is read.
+    pub(super) fn start(
+        path: PathBuf,
+        connection: Connection,
+        watch: Watch,
+        reading: Arc<RwLock<()>>,
+    ) -> Result<Self, Box<dyn Error>> {
         let (jobs, waiting) = mpsc::sync_channel(MAX_WAITING);
-        let thread = Thread { path, connection: Some(connection), watch };
+        let log = Arc::default();
+        let connection = Some(watched(connection, &log)?);
+        let thread = Thread { path, connection, watch, reading, log, folded: 0 };
         thread::Builder::new().name("store".to_owned()).spawn(move || thread.serve(&waiting))?;
         Ok(Self { jobs })
     }
@@ -101,14 +125,50 @@ struct Thread {
     path: PathBuf,
     connection: Option<Connection>,
     watch: Watch,
+    reading: Arc<RwLock<()>>,
+    /// The pages that the log has.
+    log: Arc<AtomicI32>,
+    /// Those that it had when it was folded last.
+    folded: i32,
 }
 
 impl Thread {
     fn serve(mut self, waiting: &Receiver<Box<dyn Job>>) {
-        while let Ok(first) = waiting.recv() {
+        let mut next = waiting.recv().ok();
+        while let Some(first) = next {
             let mut group = vec![first];
             group.extend(waiting.try_iter().take(MAX_GROUP - 1));
             self.write(group);
+            next = waiting.try_recv().ok();
+            self.fold(next.is_some());
+            next = next.or_else(|| waiting.recv().ok());
+        }
+    }
+
+    /// Writes into the database what the log holds, if it is time.
+    fn fold(&mut self, somebody_waits: bool) {
+        let log = self.log.load(Ordering::Relaxed);
+        if log < self.folded {
+            // It has begun anew, as it does when all of it has been folded, unless somebody reads just then.
+            self.folded = 0;
+        }
+        let Some(connection) = &self.connection else { return };
+        if log - self.folded < if somebody_waits { LONG_LOG } else { LOG } {
+            return;
+        }
+        let alone = match self.reading.try_write() {
+            Ok(alone) => alone,
+            Err(TryLockError::WouldBlock) if log < MAX_LOG => return,
+            Err(_) => self.reading.write().unwrap_or_else(PoisonError::into_inner),
+        };
+        let folded = fold(connection, log >= MAX_LOG);
+        drop(alone);
+        match folded {
+            Ok(()) => self.folded = log,
+            Err(error) => {
+                self.watch.count(&error);
+                self.connection = None;
+            }
         }
     }
 
@@ -144,7 +204,12 @@ impl Thread {
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            closed => closed.insert(reopen(&self.path)?),
+            closed => {
+                let opened = watched(reopen(&self.path)?, &self.log)?;
+                self.log.store(0, Ordering::Relaxed);
+                self.folded = 0;
+                closed.insert(opened)
+            }
         };
         connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let run = |job: &mut Box<dyn Job>| job.run(connection);
@@ -161,6 +226,27 @@ impl Thread {
         }
         Ok(())
     }
+}
+
+/// Writes into the database what the log holds, and has it begin anew with the next write, if nobody else reads.
+fn fold(connection: &Connection, and_begin_anew: bool) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+    if and_begin_anew {
+        connection.busy_timeout(Duration::ZERO)?;
+        connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()))?;
+        connection.busy_timeout(super::BUSY)?;
+    }
+    Ok(())
+}
+
+/// Has a connection tell how long its log is.
+fn watched(mut connection: Connection, log: &Arc<AtomicI32>) -> rusqlite::Result<Connection> {
+    let log = Arc::clone(log);
+    connection.wal_hook(Some(move |_: &mut Wal, pages| {
+        log.store(pages, Ordering::Relaxed);
+        Ok(())
+    }))?;
+    Ok(connection)
 }
 
 /// Opens the file after a failure, and makes sure that what its log holds is on disk.
@@ -184,5 +270,90 @@ fn is_its_own(error: &rusqlite::Error) -> bool {
             matches!(code, ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
         }
         None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use causeway_actors::clock::Clock;
+
+    use super::*;
+
+    /// A thread's state, with a table of large rows that are all in the log.
+    fn thread(dir: &std::path::Path) -> Thread {
+        let path = dir.join("causeway.db");
+        let log = Arc::default();
+        let connection = watched(super::super::connect(&path).unwrap(), &log).unwrap();
+        connection.execute_batch("CREATE TABLE rows (row BLOB)").unwrap();
+        let watch = Watch::new(path.display().to_string(), Clock::start());
+        Thread { path, connection: Some(connection), watch, reading: Arc::default(), log, folded: 0 }
+    }
+
+    fn write(thread: &Thread, pages: i32) {
+        let rows = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1) \
+                    INSERT INTO rows SELECT zeroblob(8000) FROM n";
+        thread.connection.as_ref().unwrap().execute(rows, [pages]).unwrap();
+    }
+
+    /// The pages that the log has, and how many of them are in the database.
+    fn log_of(thread: &Thread) -> (i32, i32) {
+        let ask = "PRAGMA wal_checkpoint(NOOP)";
+        thread.connection.as_ref().unwrap().query_row(ask, [], |row| Ok((row.get(1)?, row.get(2)?))).unwrap()
+    }
+
+    #[test]
+    fn the_log_is_folded_when_it_is_long_and_earlier_while_nobody_waits() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut thread = thread(dir.path());
+        write(&thread, LOG);
+        thread.fold(true);
+        assert!(matches!(log_of(&thread), (LOG.., 0)), "{:?}", log_of(&thread));
+        thread.fold(false);
+        let (log, folded) = log_of(&thread);
+        assert_eq!(log, folded);
+        // It begins anew, and is short.
+        write(&thread, 1);
+        assert!(log_of(&thread).0 < LOG / 10, "{:?}", log_of(&thread));
+        thread.fold(false);
+        assert_eq!(log_of(&thread).1, 0);
+        write(&thread, LONG_LOG);
+        thread.fold(true);
+        let (log, folded) = log_of(&thread);
+        assert_eq!(log, folded);
+    }
+
+    #[test]
+    fn nothing_is_folded_in_part_while_somebody_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut thread = thread(dir.path());
+        let reading = Arc::clone(&thread.reading);
+        let read = reading.read().unwrap();
+        write(&thread, LONG_LOG);
+        thread.fold(true);
+        assert_eq!(log_of(&thread).1, 0);
+        drop(read);
+        thread.fold(true);
+        let (log, folded) = log_of(&thread);
+        assert_eq!(log, folded);
+    }
+
+    #[test]
+    fn a_log_that_somebody_keeps_from_beginning_anew_is_folded_by_what_is_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut thread = thread(dir.path());
+        write(&thread, LONG_LOG);
+        // Somebody else's, which the lock says nothing of.
+        let other = super::super::connect(&thread.path).unwrap();
+        other.execute_batch("BEGIN; SELECT count(*) FROM rows").unwrap();
+        thread.fold(true);
+        let first = log_of(&thread);
+        write(&thread, 1);
+        thread.fold(false);
+        assert_eq!(log_of(&thread).1, first.1, "not again for so little");
+        other.execute_batch("COMMIT").unwrap();
+        write(&thread, LOG);
+        thread.fold(false);
+        let (log, folded) = log_of(&thread);
+        assert_eq!(log, folded);
     }
 }
