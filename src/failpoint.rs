@@ -187,6 +187,11 @@ impl Durable {
         reached(Failpoint::Write(self, moment));
     }
 
+    /// Whether anybody goes by it that what was written stays written, whatever becomes of the machine.
+    pub(crate) const fn is_promised(self) -> bool {
+        !matches!(self, Self::AppendAttempts)
+    }
+
     /// Whether nobody is to learn that a write of this kind was committed, armed as `claim.lost`: so a store is made to
     /// refuse what it has.
     pub(crate) fn is_lost(self) -> bool {

@@ -541,9 +541,22 @@ async fn many_who_execute_at_once_lose_nothing(kept: Kept) {
     assert_eq!(standing(&*store, RunStatus::Succeeded).await.len(), ALL);
 }
 
-/// Makes the queue what it was before it had a table of its own.
+/// Makes runs what they were before how they stand and how they ended had tables of their own, and the queue before it had one.
 async fn made_older(kept: &Kept) {
-    let older = "ALTER TABLE runs ADD COLUMN rank INT; ALTER TABLE runs ADD COLUMN lane TEXT; \
+    let older = "ALTER TABLE runs ADD COLUMN status TEXT NOT NULL DEFAULT ''; ALTER TABLE runs ADD COLUMN revision INT NOT NULL DEFAULT 0; \
+        ALTER TABLE runs ADD COLUMN finished_at INT; ALTER TABLE runs ADD COLUMN claim_until INT; \
+        ALTER TABLE runs ADD COLUMN state BYTES; ALTER TABLE runs ADD COLUMN answer_status INT; \
+        ALTER TABLE runs ADD COLUMN answer BYTES; ALTER TABLE runs ADD COLUMN queue TEXT; \
+        ALTER TABLE runs ADD COLUMN fence INT NOT NULL DEFAULT 0; ALTER TABLE runs ADD COLUMN resolved FLAG; \
+        UPDATE runs SET status = coalesce((SELECT status FROM ends WHERE run = id), (SELECT status FROM progress WHERE run = id)), \
+        revision = coalesce((SELECT revision FROM progress WHERE run = id), 0), finished_at = (SELECT at FROM ends WHERE run = id), \
+        claim_until = (SELECT claim_until FROM ends WHERE run = id), state = (SELECT state FROM progress WHERE run = id), \
+        answer_status = (SELECT answer_status FROM ends WHERE run = id), answer = (SELECT answer FROM ends WHERE run = id), \
+        queue = (SELECT integration FROM queue WHERE run = id), fence = coalesce((SELECT fence FROM ends WHERE run = id), 0); \
+        DROP TABLE progress; DROP TABLE ends; \
+        CREATE INDEX runs_unfinished ON runs (id) WHERE finished_at IS NULL AND queue IS NULL; \
+        CREATE INDEX runs_unusual ON runs (status, id) WHERE status NOT IN ('accepted', 'running', 'succeeded'); \
+        ALTER TABLE runs ADD COLUMN rank INT; ALTER TABLE runs ADD COLUMN lane TEXT; \
         ALTER TABLE runs ADD COLUMN not_before INT; ALTER TABLE runs ADD COLUMN lease_until INT; \
         ALTER TABLE runs ADD COLUMN tries INT NOT NULL DEFAULT 0; ALTER TABLE runs ADD COLUMN first_try INT; \
         ALTER TABLE runs ADD COLUMN cancel FLAG; \
@@ -561,11 +574,13 @@ async fn made_older(kept: &Kept) {
     match &kept.settings.url {
         StoreUrl::Sqlite(path) => {
             let older = older.replace(" INT", " INTEGER").replace("FLAG", "INTEGER NOT NULL DEFAULT 0");
+            let older = older.replace("BYTES", "BLOB");
             let connection = rusqlite::Connection::open(path).expect("a database");
             connection.execute_batch(&format!("{older} PRAGMA user_version = 9")).expect("it is older");
         }
         StoreUrl::Postgres(url) => {
             let older = older.replace(" INT", " bigint").replace("FLAG", "boolean NOT NULL DEFAULT false");
+            let older = older.replace("BYTES", "bytea");
             let version = "DELETE FROM versions WHERE version > 5";
             postgres::execute(&url.text, &format!("SET search_path TO causeway; {older} {version}")).await;
         }

@@ -186,33 +186,36 @@ impl End {
     }
 }
 
-/// What runs are read from: `r` with what is queued of them, `q`. Which runs are queued is told by `r.queue` too, so that nobody
-/// has to look.
-pub(super) const RUNS: &str = "runs r LEFT JOIN queue q ON q.run = r.id";
+/// What is read beside `runs r`: `e` how they ended, `p` how they stand, `q` what is queued of them.
+pub(super) const BESIDE: &str = "LEFT JOIN ends e ON e.run = r.id LEFT JOIN progress p ON p.run = r.id \
+                                 LEFT JOIN queue q ON q.run = r.id";
 
-/// The columns that show a run, of [`RUNS`]. A lease writes nothing to the run: who is leased is under way, whatever it was
+/// The columns that show a run, with [`BESIDE`]. A lease writes nothing to the run: who is leased is under way, whatever it was
 /// before.
 pub(super) const RECORD: &str = "r.id, r.client, r.operation, r.version, r.correlation_id, \
-    CASE WHEN q.lease_until IS NULL THEN r.status ELSE 'running' END AS status, r.created_at, r.finished_at, r.answer_status, \
-    r.answer, r.recovered";
+    CASE WHEN e.status IS NOT NULL THEN e.status WHEN q.lease_until IS NOT NULL THEN 'running' ELSE p.status END AS status, \
+    r.created_at, e.at AS finished_at, e.answer_status, e.answer, r.recovered";
 
-/// Which runs are shown to stand so, of [`RUNS`]. Each goes by an index, but for those that succeeded: they are most of all.
-pub(super) fn shown_as(status: RunStatus) -> String {
-    let stands = format!("r.status = '{}'", status.as_str());
-    // As the index says it, or it is not found.
-    let unusual = "r.status NOT IN ('accepted', 'running', 'succeeded')";
+/// Which runs are shown to stand so, with [`BESIDE`], and by which id they are found. Each goes by an index, but for those that
+/// succeeded: they are most of all.
+pub(super) fn shown_as(status: RunStatus) -> (String, &'static str) {
+    let ended = format!("e.status = '{}'", status.as_str());
     match status {
-        RunStatus::Accepted => {
-            format!("{stands} AND q.lease_until IS NULL AND r.id IN (SELECT run FROM queue)")
-        }
-        RunStatus::Running => format!(
-            "({stands} OR q.lease_until IS NOT NULL) AND r.id IN (SELECT run FROM queue \
-             UNION ALL SELECT id FROM runs WHERE finished_at IS NULL AND queue IS NULL)"
+        RunStatus::Accepted => (
+            "p.status = 'accepted' AND q.lease_until IS NULL AND r.id IN (SELECT run FROM queue)".to_owned(),
+            "r.id",
         ),
-        RunStatus::Waiting => format!("{stands} AND {unusual} AND q.lease_until IS NULL"),
-        RunStatus::Succeeded => stands,
+        RunStatus::Running => (
+            "(p.status = 'running' OR q.lease_until IS NOT NULL) AND r.id IN (SELECT run FROM queue \
+             UNION ALL SELECT run FROM progress WHERE waited_for)"
+                .to_owned(),
+            "r.id",
+        ),
+        RunStatus::Waiting => ("p.status = 'waiting' AND q.lease_until IS NULL".to_owned(), "p.run"),
+        RunStatus::Succeeded => (ended, "r.id"),
+        // As the index says it, or it is not found.
         RunStatus::Partial | RunStatus::Failed | RunStatus::Unknown | RunStatus::Cancelled => {
-            format!("{stands} AND {unusual}")
+            (format!("{ended} AND e.status <> 'succeeded'"), "e.run")
         }
     }
 }
@@ -329,12 +332,12 @@ impl SealedUnfinished {
     }
 }
 
-/// What there is to be known to go on with a run, of [`RUNS`].
+/// What there is to be known to go on with a run, with [`BESIDE`].
 pub(super) const UNFINISHED: &str = "r.id, r.client, r.operation, r.version, r.correlation_id, r.trace, r.priority, r.created_at, \
-                                     r.configuration, r.input, r.state, r.part, q.integration AS queue, q.not_before";
+                                     r.configuration, r.input, p.state, r.part, q.integration AS queue, q.not_before";
 
-/// What a lease tells beside it, of [`RUNS`].
-pub(super) const LEASE: &str = "q.fence, q.tries, q.first_try, q.cancel, r.is_async, r.resolved";
+/// What a lease tells beside it, with [`BESIDE`].
+pub(super) const LEASE: &str = "q.fence, q.tries, q.first_try, q.cancel, r.is_async, p.resolved";
 
 fn configuration_of(id: ConfigurationId) -> String {
     let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -5,11 +5,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use causeway_actors::store::Unavailable;
-use deadpool_postgres::Client;
 use tokio::sync::oneshot;
 
 use super::database::{Database, Failed, unavailable};
-use crate::failpoint::Durable;
 
 /// The most calls in one transaction.
 const MAX_GROUP: usize = 128;
@@ -18,16 +16,13 @@ const MAX_WRITERS: usize = 2;
 
 /// A kind of call, and how many of them are written at once.
 pub(super) trait Kind: 'static {
-    /// What is written.
-    const WHAT: Durable;
-
     /// What is asked.
     type Call: 'static;
     /// What comes of it.
     type Done: 'static;
 
-    /// Writes them, in one transaction: what comes of each, in their order. It may be done more than once.
-    async fn write(client: &Client, calls: &[Self::Call]) -> Result<Vec<Self::Done>, Failed>;
+    /// Writes them together: what comes of each, in their order. It may be done more than once.
+    async fn write(database: &Database, calls: &[Self::Call]) -> Result<Vec<Self::Done>, Failed>;
 }
 
 type Reply<K> = oneshot::Sender<Result<<K as Kind>::Done, Unavailable>>;
@@ -75,9 +70,7 @@ impl<K: Kind> Batch<K> {
     }
 
     async fn group(database: &Database, calls: Vec<K::Call>, replies: Vec<Reply<K>>) {
-        let written = database
-            .write(K::WHAT, calls.len(), async |client: &Client| K::write(client, &calls).await)
-            .await;
+        let written = K::write(database, &calls).await;
         // Whoever asked may have left.
         match written {
             Ok(done) => {

@@ -37,7 +37,8 @@ pub(super) async fn forget_old(
 ) -> Result<usize, Unavailable> {
     let sql = "DELETE FROM configurations WHERE id = ANY (ARRAY (SELECT id FROM configurations AS old \
                WHERE kept_at < $1 AND NOT id = ANY ($2) \
-               AND NOT EXISTS (SELECT 1 FROM runs WHERE configuration = old.id AND finished_at IS NULL AND queue IS NULL) \
+               AND NOT EXISTS (SELECT 1 FROM progress JOIN runs ON runs.id = progress.run \
+               WHERE waited_for AND runs.configuration = old.id) \
                AND NOT EXISTS (SELECT 1 FROM queue JOIN runs ON runs.id = queue.run WHERE runs.configuration = old.id) \
                AND NOT EXISTS (SELECT 1 FROM dead_letters JOIN runs ON runs.id = dead_letters.run \
                WHERE runs.configuration = old.id) LIMIT $3))";

@@ -7,9 +7,10 @@ use causeway_actors::store::Unavailable;
 use deadpool_postgres::{
     Client, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
 };
-use tokio_postgres::Row;
+use futures_util::future::join3;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::super::watch::Watch;
@@ -102,6 +103,8 @@ pub(super) struct Database {
     pool: Pool,
     /// `BEGIN`, and proof that it is ours.
     begin: String,
+    /// The same, for what nobody was promised: it is on disk a moment after its commit.
+    begin_behind: String,
     watch: Watch,
 }
 
@@ -125,7 +128,9 @@ impl Database {
             .post_create(set_up)
             .build()
             .map_err(|error| Failed::Connection(error.to_string()))?;
-        Ok(Self { pool, begin: format!("BEGIN; SELECT own({epoch})"), watch })
+        let begin = format!("BEGIN; SELECT own({epoch})");
+        let begin_behind = format!("{begin}; SET LOCAL synchronous_commit TO off");
+        Ok(Self { pool, begin, begin_behind, watch })
     }
 
     async fn client(&self) -> Result<Client, Failed> {
@@ -174,18 +179,58 @@ impl Database {
         calls: usize,
         work: impl AsyncFn(&Client) -> Result<T, Failed>,
     ) -> Result<T, Failed> {
+        let write = async |client: &Client| {
+            client.batch_execute(&self.begin).await?;
+            what.reached(Moment::Before);
+            let done = work(client).await?;
+            what.reached(Moment::Written);
+            client.batch_execute("COMMIT").await?;
+            what.reached(Moment::Committed);
+            if what.is_lost() { Err(Failed::Slow) } else { Ok(done) }
+        };
+        self.watched(calls, write).await
+    }
+
+    /// Does one statement for so many calls, which is a transaction by itself: it is sent with `BEGIN` and `COMMIT` at once, and
+    /// costs one way to the server and back.
+    async fn write_alone<T>(
+        &self,
+        what: Durable,
+        calls: usize,
+        sql: &str,
+        ask: impl AsyncFn(&Client, &Statement) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T, Failed> {
+        let write = async |client: &Client| {
+            let statement = client.prepare_cached(sql).await?;
+            what.reached(Moment::Before);
+            let work = async {
+                let done = ask(client, &statement).await;
+                if done.is_ok() {
+                    what.reached(Moment::Written);
+                }
+                done
+            };
+            // After one that failed the others do nothing, and `COMMIT` takes back. (A `BEGIN` that somebody cancels before it is done
+            // leaves the statement to itself: it is asked again, and finds what it did.)
+            let begin = if what.is_promised() { &self.begin } else { &self.begin_behind };
+            let (begun, done, committed) =
+                join3(client.batch_execute(begin), work, client.batch_execute("COMMIT")).await;
+            begun?;
+            let done = done?;
+            committed?;
+            what.reached(Moment::Committed);
+            if what.is_lost() { Err(Failed::Slow) } else { Ok(done) }
+        };
+        self.watched(calls, write).await
+    }
+
+    async fn watched<T>(
+        &self,
+        calls: usize,
+        write: impl AsyncFn(&Client) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
         let began = self.watch.now();
-        let written = self
-            .persistently(async |client: &Client| {
-                client.batch_execute(&self.begin).await?;
-                what.reached(Moment::Before);
-                let done = work(client).await?;
-                what.reached(Moment::Written);
-                client.batch_execute("COMMIT").await?;
-                what.reached(Moment::Committed);
-                if what.is_lost() { Err(Failed::Slow) } else { Ok(done) }
-            })
-            .await;
+        let written = self.persistently(write).await;
         match &written {
             Ok(_) => self.watch.works(),
             Err(error) => {
@@ -206,7 +251,7 @@ impl Database {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, Unavailable> {
-        let changed = self.write(what, 1, async |client: &Client| rows(client, sql, params).await).await;
+        let changed = Alone { database: self, what, calls: 1 }.rows(sql, params).await;
         changed.map_err(|error| unavailable(&error))
     }
 
@@ -217,8 +262,9 @@ impl Database {
         sql: &str,
         params: &[Param<'_>],
     ) -> Result<usize, Unavailable> {
-        let changed = self.write(what, 1, async |client: &Client| execute(client, sql, params).await).await;
-        changed.map_err(|error| unavailable(&error))
+        let ask = async |client: &Client, statement: &Statement| client.execute(statement, params).await;
+        let changed = self.write_alone(what, 1, sql, ask).await;
+        changed.map(|rows| usize::try_from(rows).unwrap_or(usize::MAX)).map_err(|error| unavailable(&error))
     }
 
     /// Reads.
@@ -230,6 +276,35 @@ impl Database {
 
 pub(super) fn unavailable(error: &Failed) -> Unavailable {
     Unavailable(error.to_string())
+}
+
+/// Whom a statement is given to, for what it returns.
+pub(super) trait Ask {
+    /// Does it.
+    async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed>;
+}
+
+/// In the middle of a transaction.
+impl Ask for Client {
+    async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        rows(self, sql, params).await
+    }
+}
+
+/// As a transaction by itself.
+pub(super) struct Alone<'a> {
+    pub(super) database: &'a Database,
+    pub(super) what: Durable,
+    /// How many calls are written.
+    pub(super) calls: usize,
+}
+
+impl Ask for Alone<'_> {
+    async fn rows(&self, sql: &str, params: &[Param<'_>]) -> Result<Vec<Row>, Failed> {
+        let Self { database, what, calls } = *self;
+        let ask = async |client: &Client, statement: &Statement| client.query(statement, params).await;
+        database.write_alone(what, calls, sql, ask).await
+    }
 }
 
 /// Does a statement, for what it returns.

@@ -6,7 +6,7 @@ use causeway_core::time::Wall;
 use deadpool_postgres::Client;
 
 use super::super::rows::{
-    End, RECORD, RUNS, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, millis, wall,
+    BESIDE, End, RECORD, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, millis, wall,
 };
 use super::database::{Database, Failed, Param, execute};
 use super::runs::{Conditions, each, limit_of, read_record, read_unfinished};
@@ -72,7 +72,7 @@ pub(super) async fn list(
     let values: Vec<Param<'_>> = values.iter().map(|value| &**value as Param<'_>).collect();
     let sql = format!(
         "SELECT d.integration, d.operation AS of, d.step, d.class, d.code, d.died_at, {RECORD} \
-         FROM dead_letters d JOIN runs r ON r.id = d.run LEFT JOIN queue q ON q.run = r.id{such}"
+         FROM dead_letters d JOIN runs r ON r.id = d.run {BESIDE}{such}"
     );
     let found = database.read(&sql, &values).await?;
     each(&found, |row| {
@@ -109,7 +109,7 @@ pub(super) async fn groups(database: &Database) -> Result<Vec<DeadGroup>, Unavai
 /// The run of a dead letter.
 pub(super) async fn run(database: &Database, id: &RunId) -> Result<Option<SealedUnfinished>, Unavailable> {
     let sql = format!(
-        "SELECT {UNFINISHED} FROM {RUNS} WHERE r.id = $1 AND r.state IS NOT NULL AND r.finished_at IS NOT NULL \
+        "SELECT {UNFINISHED} FROM runs r {BESIDE} WHERE r.id = $1 AND p.status = 'ended' \
          AND EXISTS (SELECT 1 FROM dead_letters WHERE run = $1)"
     );
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_unfinished)?.pop())
@@ -144,12 +144,12 @@ pub(super) async fn inquire_at(
 /// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none, or has changed.
 pub(super) async fn reopen(database: &Database, reopened: &SealedReopened) -> Result<bool, Unavailable> {
     let sql = "WITH gone AS (DELETE FROM dead_letters WHERE run = $1 AND EXISTS \
-               (SELECT 1 FROM runs WHERE id = $1 AND revision < $5) RETURNING run), \
-               back AS (UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, \
-               claim_until = NULL, queue = $2, revision = $5, state = $6, resolved = $7 FROM gone WHERE runs.id = gone.run \
-               RETURNING id, client, fence) \
+               (SELECT 1 FROM progress WHERE run = $1 AND revision < $5) RETURNING run), \
+               ended AS (DELETE FROM ends USING gone WHERE ends.run = gone.run RETURNING ends.run, fence), \
+               back AS (UPDATE progress SET status = 'accepted', revision = $5, state = $6, resolved = $7 FROM gone \
+               WHERE progress.run = gone.run) \
                INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
-               SELECT id, $2, $3, coalesce(client, '-'), $4, fence + 1, 0, false FROM back";
+               SELECT id, $2, $3, coalesce(client, '-'), $4, fence + 1, 0, false FROM ended JOIN runs ON runs.id = ended.run";
     let revision = i64::from(reopened.revision);
     let params: [Param<'_>; 7] = [
         &reopened.id,
@@ -164,7 +164,7 @@ pub(super) async fn reopen(database: &Database, reopened: &SealedReopened) -> Re
         return Ok(true);
     }
     // Asked once more, it has been taken up already.
-    let again = "SELECT id FROM runs WHERE id = $1 AND revision = $2 AND finished_at IS NULL";
+    let again = "SELECT run FROM progress WHERE run = $1 AND revision = $2 AND status <> 'ended'";
     Ok(!database.read(again, &[&reopened.id, &revision]).await?.is_empty())
 }
 

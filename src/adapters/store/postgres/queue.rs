@@ -18,7 +18,7 @@ use super::super::recent::Recent;
 use super::super::rows::{LEASE, QueueCounts, SealedLease, SealedPark, Taken, UNFINISHED, millis, wall};
 use super::super::turns;
 use super::batch::Kind;
-use super::database::{Database, Failed, rows, unavailable};
+use super::database::{Alone, Ask, Database, Failed, rows, unavailable};
 use super::runs::{each, limit_of, number, read_unfinished};
 use crate::failpoint::Durable;
 
@@ -94,7 +94,7 @@ async fn take(client: &Client, recent: &Recent, due: &[String], until: Wall) -> 
 async fn read(client: &Client, leased: &[String]) -> Result<Vec<(String, Taken)>, Failed> {
     // What whoever had them before has written while these were about to be taken is seen now, and not in the same statement.
     let sql = format!(
-        "SELECT {UNFINISHED}, {LEASE} FROM runs r \
+        "SELECT {UNFINISHED}, {LEASE} FROM runs r JOIN progress p ON p.run = r.id \
          CROSS JOIN LATERAL (SELECT * FROM queue WHERE queue.run = r.id OFFSET 0) q WHERE r.id = ANY ($1)"
     );
     let found = rows(client, &sql, &[&leased]).await?;
@@ -137,11 +137,10 @@ pub(super) async fn heartbeat(
 pub(super) struct Parks;
 
 impl Kind for Parks {
-    const WHAT: Durable = Durable::Park;
     type Call = SealedPark;
     type Done = bool;
 
-    async fn write(client: &Client, calls: &[SealedPark]) -> Result<Vec<bool>, Failed> {
+    async fn write(database: &Database, calls: &[SealedPark]) -> Result<Vec<bool>, Failed> {
         let run: Vec<&str> = calls.iter().map(|park| park.id.as_str()).collect();
         let fences: Vec<i64> = calls.iter().map(|park| i64::from(park.ticket.fence)).collect();
         let queues: Vec<&str> = calls.iter().map(|park| park.integration.as_str()).collect();
@@ -159,14 +158,15 @@ impl Kind for Parks {
              ON CONFLICT (run) DO UPDATE SET integration = excluded.integration, not_before = excluded.not_before, \
              lease_until = NULL, tries = excluded.tries, first_try = excluded.first_try \
              RETURNING old.run, old.fence, old.integration) \
-             UPDATE runs SET status = 'waiting', queue = put_off.integration, revision = new.revision, state = new.state \
+             UPDATE progress SET status = 'waiting', revision = new.revision, state = new.state \
              FROM put_off JOIN UNNEST($1::text[], $2::bigint[], $7::bigint[], $8::bytea[]) \
              AS new (run, fence, revision, state) USING (run, fence) \
-             WHERE runs.id = put_off.run RETURNING put_off.run, put_off.fence"
+             WHERE progress.run = put_off.run RETURNING put_off.run, put_off.fence"
         );
         let params: [super::database::Param<'_>; 8] =
             [&run, &fences, &queues, &times, &tries, &firsts, &revisions, &states];
-        let parked = rows(client, &sql, &params).await?;
+        let ask = Alone { database, what: Durable::Park, calls: calls.len() };
+        let parked = ask.rows(&sql, &params).await?;
         let parked: HashSet<(String, i64)> =
             parked.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, Failed>>()?;
         Ok(calls
@@ -188,7 +188,7 @@ pub(super) async fn release(database: &Database, by: Wall) -> Result<usize, Unav
     let sql = "WITH over AS (SELECT run FROM queue WHERE lease_until IS NOT NULL AND lease_until <= $1 \
                ORDER BY run FOR UPDATE), \
                free AS (UPDATE queue SET lease_until = NULL WHERE run = ANY (ARRAY (SELECT run FROM over)) RETURNING run) \
-               UPDATE runs SET status = 'running' FROM free WHERE runs.id = free.run";
+               UPDATE progress SET status = 'running' FROM free WHERE progress.run = free.run";
     database.count(Durable::Release, sql, &[&millis(by)]).await
 }
 

@@ -1,6 +1,6 @@
 //! What is written and read of runs: many at once, in few statements. Each may be done twice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use causeway_actors::store::{RunFilter, Unavailable};
 use causeway_core::name::RunId;
@@ -10,11 +10,11 @@ use deadpool_postgres::Client;
 use tokio_postgres::Row as Found;
 
 use super::super::rows::{
-    End, RECORD, RUNS, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis,
+    BESIDE, End, RECORD, Row, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED, millis,
     shown_as, youngest,
 };
 use super::batch::Kind;
-use super::database::{Database, Failed, Param, execute, rows, unavailable};
+use super::database::{Alone, Ask, Database, Failed, Param, execute, rows, unavailable};
 use super::dead;
 use super::queue::HELD;
 use crate::failpoint::Durable;
@@ -39,33 +39,51 @@ pub(super) fn limit_of(limit: usize) -> i64 {
 pub(super) struct Claims;
 
 impl Kind for Claims {
-    const WHAT: Durable = Durable::Claim;
     type Call = Row;
     type Done = Option<SealedKnown>;
 
-    async fn write(client: &Client, calls: &[Row]) -> Result<Vec<Self::Done>, Failed> {
-        let mut done: Vec<Option<Self::Done>> = calls.iter().map(|_| None).collect();
-        for _ in 0..TRIES {
-            let left: Vec<&Row> =
-                calls.iter().zip(&done).filter(|(_, done)| done.is_none()).map(|(row, _)| row).collect();
-            if left.is_empty() {
-                break;
-            }
-            let inserted = insert(client, left.clone()).await?;
-            let missed: Vec<&Row> = left.into_iter().filter(|row| !inserted.contains(&row.id)).collect();
-            let holders = holders(client, &missed).await?;
-            for (row, done) in calls.iter().zip(&mut done).filter(|(_, done)| done.is_none()) {
-                if inserted.contains(&row.id) {
-                    *done = Some(None);
-                } else {
-                    *done = holders.of(row);
-                }
-            }
-            holders.let_go(client, &missed).await?;
+    async fn write(database: &Database, calls: &[Row]) -> Result<Vec<Self::Done>, Failed> {
+        let count = calls.len();
+        let all: Vec<&Row> = calls.iter().collect();
+        // Most are new, and alone.
+        let inserted = if calls.iter().all(|row| row.children.is_empty()) {
+            insert_once(&Alone { database, what: Durable::Claim, calls: count }, all.clone()).await?
+        } else {
+            HashSet::new()
+        };
+        let left: Vec<&Row> = all.into_iter().filter(|row| !inserted.contains(&row.id)).collect();
+        if left.is_empty() {
+            return Ok(calls.iter().map(|_| None).collect());
         }
-        // Its key came and went with each try: not ours, and nobody's that we could name.
-        done.into_iter().map(|done| done.ok_or(Failed::Connection("a key is in use".to_owned()))).collect()
+        let claim_them = async |client: &Client| claim(client, &left).await;
+        let mut known = database.write(Durable::Claim, left.len(), claim_them).await?.into_iter();
+        let done = |row: &Row| if inserted.contains(&row.id) { None } else { known.next().flatten() };
+        Ok(calls.iter().map(done).collect())
     }
+}
+
+async fn claim(client: &Client, calls: &[&Row]) -> Result<Vec<Option<SealedKnown>>, Failed> {
+    let mut done: Vec<Option<Option<SealedKnown>>> = calls.iter().map(|_| None).collect();
+    for _ in 0..TRIES {
+        let left: Vec<&Row> =
+            calls.iter().zip(&done).filter(|(_, done)| done.is_none()).map(|(row, _)| *row).collect();
+        if left.is_empty() {
+            break;
+        }
+        let inserted = insert(client, left.clone()).await?;
+        let missed: Vec<&Row> = left.into_iter().filter(|row| !inserted.contains(&row.id)).collect();
+        let holders = holders(client, &missed).await?;
+        for (row, done) in calls.iter().zip(&mut done).filter(|(_, done)| done.is_none()) {
+            if inserted.contains(&row.id) {
+                *done = Some(None);
+            } else {
+                *done = holders.of(row);
+            }
+        }
+        holders.let_go(client, &missed).await?;
+    }
+    // Its key came and went with each try: not ours, and nobody's that we could name.
+    done.into_iter().map(|done| done.ok_or(Failed::Connection("a key is in use".to_owned()))).collect()
 }
 
 /// Who holds the keys of runs that could not be inserted, and which of these were there already.
@@ -104,7 +122,8 @@ impl Holders {
             return Ok(());
         }
         let sql = "UPDATE runs SET claim = NULL FROM UNNEST($1::bytea[], $2::bigint[]) AS old (claim, at) \
-                   WHERE runs.claim = old.claim AND runs.claim_until <= old.at";
+                   WHERE runs.claim = old.claim AND EXISTS \
+                   (SELECT 1 FROM ends WHERE run = runs.id AND claim_until <= old.at)";
         execute(client, sql, &[&scopes, &now]).await.map(drop)
     }
 }
@@ -120,8 +139,8 @@ async fn holders(client: &Client, missed: &[&Row]) -> Result<Holders, Failed> {
     for found in rows(client, "SELECT id FROM runs WHERE id = ANY ($1)", &[&ids]).await? {
         holders.there.insert(found.try_get(0)?);
     }
-    let sql =
-        "SELECT claim, id, fingerprint, answer_status, answer, claim_until FROM runs WHERE claim = ANY ($1)";
+    let sql = "SELECT r.claim, r.id, r.fingerprint, e.answer_status, e.answer, e.claim_until \
+         FROM runs r LEFT JOIN ends e ON e.run = r.id WHERE r.claim = ANY ($1)";
     for found in rows(client, sql, &[&scopes]).await? {
         let holder = SealedHolder {
             id: found.try_get("id")?,
@@ -139,8 +158,8 @@ pub(super) async fn known(
     scope: &[u8; 32],
     at: Wall,
 ) -> Result<Option<SealedKnown>, Unavailable> {
-    let sql = "SELECT id, fingerprint, answer_status, answer FROM runs \
-               WHERE claim = $1 AND (claim_until IS NULL OR claim_until > $2)";
+    let sql = "SELECT r.id, r.fingerprint, e.answer_status, e.answer FROM runs r LEFT JOIN ends e ON e.run = r.id \
+               WHERE r.claim = $1 AND (e.claim_until IS NULL OR e.claim_until > $2)";
     let found = database.read(sql, &[&scope.as_slice(), &millis(at)]).await?;
     let known = |found: &Found| {
         Ok(SealedKnown {
@@ -163,12 +182,7 @@ fn answer(found: &Found) -> Result<Option<(u16, Vec<u8>)>, Failed> {
 async fn insert(client: &Client, mut all: Vec<&Row>) -> Result<HashSet<String>, Failed> {
     let mut inserted = HashSet::new();
     while !all.is_empty() {
-        // In one order everywhere: who waits for another's key is never waited for in turn.
-        all.sort_by(|a, b| {
-            let key = |row: &Row| row.claim.as_ref().map(|claim| claim.scope);
-            key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
-        });
-        let new = insert_once(client, &all).await?;
+        let new = insert_once(client, all.clone()).await?;
         all.retain(|row| new.contains(&row.id));
         all = all.into_iter().flat_map(|row| &row.children).collect();
         inserted.extend(new);
@@ -176,13 +190,18 @@ async fn insert(client: &Client, mut all: Vec<&Row>) -> Result<HashSet<String>, 
     Ok(inserted)
 }
 
-async fn insert_once(client: &Client, all: &[&Row]) -> Result<HashSet<String>, Failed> {
+/// Inserts runs without their runs in the background; which were not there.
+async fn insert_once(to: &impl Ask, mut all: Vec<&Row>) -> Result<HashSet<String>, Failed> {
     fn each<'a, T>(all: &[&'a Row], of: impl Fn(&'a Row) -> T) -> Vec<T> {
         all.iter().map(|row| of(row)).collect()
     }
-    let status =
-        |row: &Row| if row.queue.is_some() { RunStatus::Accepted } else { RunStatus::Running }.as_str();
-    let params: [Param<'_>; 22] = [
+    // In one order everywhere: who waits for another's key is never waited for in turn.
+    all.sort_by(|a, b| {
+        let key = |row: &Row| row.claim.as_ref().map(|claim| claim.scope);
+        key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
+    });
+    let all = all.as_slice();
+    let params: [Param<'_>; 21] = [
         &each(all, |row| row.id.as_str()),
         &each(all, |row| row.client.as_deref()),
         &each(all, |row| row.operation.as_str()),
@@ -190,34 +209,39 @@ async fn insert_once(client: &Client, all: &[&Row]) -> Result<HashSet<String>, F
         &each(all, |row| row.correlation_id.as_str()),
         &each(all, |row| row.trace.as_str()),
         &each(all, |row| row.priority),
-        &each(all, status),
-        &each(all, |row| i64::from(row.revision)),
         &each(all, |row| row.created_at),
+        &each(all, |row| row.part),
+        &each(all, |row| row.queue.is_some()),
         &each(all, |row| row.claim.as_ref().map(|claim| claim.scope.as_slice())),
         &each(all, |row| row.claim.as_ref().map(|claim| claim.fingerprint.as_slice())),
         &each(all, |row| row.claim.as_ref().map(|claim| claim.retention)),
         &each(all, |row| row.configuration.0.as_slice()),
         &each(all, |row| row.input.as_slice()),
         &each(all, |row| row.state.as_slice()),
-        &each(all, |row| row.part),
+        &each(all, |row| i64::from(row.revision)),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.integration.as_str())),
-        &each(all, |row| row.queue.is_some()),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.rank)),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.lane.as_str())),
         &each(all, |row| row.queue.as_ref().map(|queue| queue.not_before)),
     ];
-    let sql = "WITH new AS (INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, \
-         created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, is_async) \
+    let [accepted, running] = [RunStatus::Accepted, RunStatus::Running].map(RunStatus::as_str);
+    let sql = format!(
+        "WITH new AS (INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, created_at, \
+         part, is_async, claim, fingerprint, claim_retention, configuration, input) \
          SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], \
-         $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bytea[], \
-         $16::bytea[], $17::bigint[], $18::text[], $19::boolean[]) ON CONFLICT DO NOTHING RETURNING id), \
+         $8::bigint[], $9::bigint[], $10::boolean[], $11::bytea[], $12::bytea[], $13::bigint[], $14::bytea[], $15::bytea[]) \
+         ON CONFLICT DO NOTHING RETURNING id), \
+         begun AS (INSERT INTO progress (run, status, waited_for, revision, state) \
+         SELECT id, CASE WHEN queued THEN '{accepted}' ELSE '{running}' END, NOT queued, revision, state \
+         FROM UNNEST($1::text[], $10::boolean[], $17::bigint[], $16::bytea[]) AS asked (id, queued, revision, state) \
+         JOIN new USING (id)), \
          queued AS (INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
          SELECT id, integration, rank, lane, not_before, 0, 0, false \
-         FROM UNNEST($1::text[], $18::text[], $20::bigint[], $21::text[], $22::bigint[]) \
-         AS asked (id, integration, rank, lane, not_before) JOIN new USING (id) WHERE integration IS NOT NULL \
-         ON CONFLICT DO NOTHING) \
-         SELECT id FROM new";
-    ids(rows(client, sql, &params).await?)
+         FROM UNNEST($1::text[], $18::text[], $19::bigint[], $20::text[], $21::bigint[]) \
+         AS asked (id, integration, rank, lane, not_before) JOIN new USING (id) WHERE integration IS NOT NULL) \
+         SELECT id FROM new"
+    );
+    ids(to.rows(&sql, &params).await?)
 }
 
 pub(super) fn ids<C: FromIterator<String>>(found: Vec<Found>) -> Result<C, Failed> {
@@ -246,76 +270,98 @@ async fn twice<'a>(
     Ok(found)
 }
 
-/// Those that are held under these fences, locked. The fence of a run that is not queued is its own.
-async fn ours(client: &Client, asked: &[(&str, u32)]) -> Result<Holds, Failed> {
-    let (run, fences): (Vec<&str>, Vec<i64>) =
-        asked.iter().map(|(id, fence)| (*id, i64::from(*fence))).unzip();
-    let sql = format!(
-        "WITH held AS ({HELD}), other AS (SELECT runs.id, runs.fence FROM runs \
-         JOIN UNNEST($1::text[], $2::bigint[]) AS asked (id, fence) ON runs.id = asked.id AND runs.fence = asked.fence \
-         WHERE runs.queue IS NULL ORDER BY runs.id FOR UPDATE OF runs) \
-         SELECT run, fence FROM held UNION ALL SELECT id, fence FROM other"
-    );
-    read_holds(&rows(client, &sql, &[&run, &fences]).await?)
+/// Which of the runs `$1` whoever has the fences `$2` has: `ours`. Those that are queued and held (`held`), those whose callers
+/// wait, both locked, and those that have ended under the same fence.
+fn ours() -> String {
+    format!(
+        "held AS ({HELD}), \
+         waited AS (SELECT run, 0::bigint AS fence FROM progress WHERE run = ANY (ARRAY (SELECT run \
+         FROM UNNEST($1::text[], $2::bigint[]) AS pairs (run, fence) WHERE fence = 0)) AND waited_for ORDER BY run FOR UPDATE), \
+         over AS (SELECT run, fence FROM ends JOIN UNNEST($1::text[], $2::bigint[]) AS pairs (run, fence) USING (run, fence)), \
+         ours AS (SELECT run, fence FROM held UNION ALL SELECT run, fence FROM waited UNION ALL SELECT run, fence FROM over)"
+    )
 }
 
 /// Writes down how runs stand; `false` for those that somebody else has.
 pub(super) struct Records;
 
 impl Kind for Records {
-    const WHAT: Durable = Durable::Record;
     type Call = Standing;
     type Done = bool;
 
-    async fn write(client: &Client, calls: &[Standing]) -> Result<Vec<bool>, Failed> {
-        // Of several records of one run the newest counts.
-        let mut newest: HashMap<(&str, u32), &Standing> = HashMap::new();
-        for call in calls {
-            let kept = newest.entry((call.id.as_str(), call.fence)).or_insert(call);
-            if kept.revision < call.revision {
-                *kept = call;
-            }
-        }
-        let asked: Vec<(&str, u32)> = newest.keys().copied().collect();
-        let ours = twice(&asked, async |left| ours(client, left).await).await?;
-        let is_ours = |call: &Standing| ours.contains(&(call.id.clone(), call.fence));
-        let kept: Vec<&Standing> = newest.into_values().filter(|call| is_ours(call)).collect();
-        let run: Vec<&str> = kept.iter().map(|call| call.id.as_str()).collect();
-        let revisions: Vec<i64> = kept.iter().map(|call| i64::from(call.revision)).collect();
-        let states: Vec<&[u8]> = kept.iter().map(|call| call.state.as_slice()).collect();
-        let sql = "UPDATE runs SET state = new.state, revision = new.revision \
-                   FROM UNNEST($1::text[], $2::bigint[], $3::bytea[]) AS new (id, revision, state) \
-                   WHERE runs.id = new.id AND runs.revision < new.revision AND runs.finished_at IS NULL";
-        execute(client, sql, &[&run, &revisions, &states]).await?;
-        let children = calls.iter().filter(|call| is_ours(call)).flat_map(|call| &call.children).collect();
-        insert(client, children).await?;
-        Ok(calls.iter().map(is_ours).collect())
+    async fn write(database: &Database, calls: &[Standing]) -> Result<Vec<bool>, Failed> {
+        let record_them = async |client: &Client| record(client, calls).await;
+        database.write(Durable::Record, calls.len(), record_them).await
     }
+}
+
+async fn record(client: &Client, calls: &[Standing]) -> Result<Vec<bool>, Failed> {
+    // Of several records of one run the newest counts.
+    let mut newest: HashMap<(&str, u32), &Standing> = HashMap::new();
+    for call in calls {
+        let kept = newest.entry((call.id.as_str(), call.fence)).or_insert(call);
+        if kept.revision < call.revision {
+            *kept = call;
+        }
+    }
+    let asked: Vec<(&str, u32)> = newest.keys().copied().collect();
+    let sql = format!("WITH {} SELECT run, fence FROM ours", ours());
+    let ours = twice(&asked, async |left| {
+        let (run, fences): (Vec<&str>, Vec<i64>) =
+            left.iter().map(|(id, fence)| (*id, i64::from(*fence))).unzip();
+        read_holds(&rows(client, &sql, &[&run, &fences]).await?)
+    });
+    let ours = ours.await?;
+    let is_ours = |call: &Standing| ours.contains(&(call.id.clone(), call.fence));
+    let kept: Vec<&Standing> = newest.into_values().filter(|call| is_ours(call)).collect();
+    let run: Vec<&str> = kept.iter().map(|call| call.id.as_str()).collect();
+    let revisions: Vec<i64> = kept.iter().map(|call| i64::from(call.revision)).collect();
+    let states: Vec<&[u8]> = kept.iter().map(|call| call.state.as_slice()).collect();
+    let sql = "UPDATE progress SET state = new.state, revision = new.revision \
+                   FROM UNNEST($1::text[], $2::bigint[], $3::bytea[]) AS new (run, revision, state) \
+                   WHERE progress.run = new.run AND progress.revision < new.revision AND progress.status <> 'ended'";
+    execute(client, sql, &[&run, &revisions, &states]).await?;
+    let children = calls.iter().filter(|call| is_ours(call)).flat_map(|call| &call.children).collect();
+    insert(client, children).await?;
+    Ok(calls.iter().map(is_ours).collect())
 }
 
 /// Ends runs; `false` for those that somebody else has.
 pub(super) struct Ends;
 
 impl Kind for Ends {
-    const WHAT: Durable = Durable::Finish;
     type Call = End;
     type Done = bool;
 
-    async fn write(client: &Client, calls: &[End]) -> Result<Vec<bool>, Failed> {
-        let asked: Vec<(&str, u32)> = calls.iter().map(|end| (end.id.as_str(), end.fence)).collect();
-        let of = |(id, fence): &(&str, u32)| calls.iter().find(|end| end.id == *id && end.fence == *fence);
-        let end_them = async |left: &[(&str, u32)]| end(client, left.iter().filter_map(of).collect()).await;
-        let ended = twice(&asked, end_them).await?;
-        let is_ours = |end: &End| ended.contains(&(end.id.clone(), end.fence));
-        let ours = || calls.iter().filter(|end| is_ours(end));
-        insert(client, ours().flat_map(|end| &end.children).collect()).await?;
-        dead::bury(client, ours().filter_map(|end| Some((end, end.death.as_ref()?)))).await?;
-        Ok(calls.iter().map(is_ours).collect())
+    async fn write(database: &Database, calls: &[End]) -> Result<Vec<bool>, Failed> {
+        let ended = if calls.iter().all(|end| end.children.is_empty() && end.death.is_none()) {
+            finish(&Alone { database, what: Durable::Finish, calls: calls.len() }, calls).await?
+        } else {
+            let finish_them = async |client: &Client| {
+                let ended = finish(client, calls).await?;
+                let ours = || calls.iter().filter(|end| ended.contains(&(end.id.clone(), end.fence)));
+                insert(client, ours().flat_map(|end| &end.children).collect()).await?;
+                dead::bury(client, ours().filter_map(|end| Some((end, end.death.as_ref()?)))).await?;
+                Ok(ended)
+            };
+            database.write(Durable::Finish, calls.len(), finish_them).await?
+        };
+        Ok(calls.iter().map(|end| ended.contains(&(end.id.clone(), end.fence))).collect())
     }
 }
 
+/// Ends those that are held; which these are.
+async fn finish(to: &impl Ask, calls: &[End]) -> Result<Holds, Failed> {
+    // A call that was asked twice is done once.
+    let asked: BTreeSet<(&str, u32)> = calls.iter().map(|end| (end.id.as_str(), end.fence)).collect();
+    let asked: Vec<(&str, u32)> = asked.into_iter().collect();
+    let of = |(id, fence): &(&str, u32)| calls.iter().find(|end| end.id == *id && end.fence == *fence);
+    let end_them = async |left: &[(&str, u32)]| end(to, left.iter().filter_map(of).collect()).await;
+    twice(&asked, end_them).await
+}
+
 /// Ends those that are held, and takes them out of the queue.
-async fn end(client: &Client, calls: Vec<&End>) -> Result<Holds, Failed> {
+async fn end(to: &impl Ask, calls: Vec<&End>) -> Result<Holds, Failed> {
     let run: Vec<&str> = calls.iter().map(|end| end.id.as_str()).collect();
     let fences: Vec<i64> = calls.iter().map(|end| i64::from(end.fence)).collect();
     let statuses: Vec<&str> = calls.iter().map(|end| end.status).collect();
@@ -324,30 +370,37 @@ async fn end(client: &Client, calls: Vec<&End>) -> Result<Holds, Failed> {
     let answers: Vec<&[u8]> = calls.iter().map(|end| end.answer.as_slice()).collect();
     let states: Vec<Option<&[u8]>> = calls.iter().map(|end| end.state.as_deref()).collect();
     let sql = format!(
-        "WITH held AS ({HELD}), gone AS (DELETE FROM queue WHERE run = ANY (ARRAY (SELECT run FROM held))) \
-         UPDATE runs SET status = new.status, finished_at = new.at, answer_status = new.code, answer = new.answer, \
-         state = new.state, claim_until = new.at + claim_retention, queue = NULL, fence = new.fence \
-         FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[]) \
-         AS new (id, fence, status, at, code, answer, state) \
-         LEFT JOIN held ON held.run = new.id AND held.fence = new.fence WHERE runs.id = new.id \
-         AND (held.run IS NOT NULL OR (runs.queue IS NULL AND runs.fence = new.fence)) \
-         RETURNING runs.id AS run, runs.fence"
+        "WITH {}, gone AS (DELETE FROM queue WHERE run = ANY (ARRAY (SELECT run FROM held))), \
+         new AS (SELECT new.* FROM UNNEST($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::bytea[], \
+         $7::bytea[]) AS new (run, fence, status, at, code, answer, state) JOIN ours USING (run, fence)), \
+         done AS (DELETE FROM progress WHERE run = ANY (ARRAY (SELECT run FROM new WHERE state IS NULL))), \
+         dead AS (UPDATE progress SET status = 'ended', waited_for = false, state = new.state FROM new \
+         WHERE progress.run = new.run AND new.state IS NOT NULL) \
+         INSERT INTO ends (run, status, at, fence, claim_until, answer_status, answer) \
+         SELECT new.run, new.status, new.at, new.fence, new.at + claim_retention, new.code, new.answer \
+         FROM new JOIN runs ON runs.id = new.run ORDER BY new.run \
+         ON CONFLICT (run) DO UPDATE SET status = excluded.status, at = excluded.at, claim_until = excluded.claim_until, \
+         answer_status = excluded.answer_status, answer = excluded.answer RETURNING run, fence",
+        ours()
     );
     let params: [Param<'_>; 7] = [&run, &fences, &statuses, &times, &codes, &answers, &states];
-    read_holds(&rows(client, &sql, &params).await?)
+    read_holds(&to.rows(&sql, &params).await?)
 }
 
 /// Takes a run back.
 pub(super) async fn forget(database: &Database, id: &RunId) -> Result<(), Unavailable> {
-    let sql = "WITH gone AS (DELETE FROM queue WHERE run = $1) DELETE FROM runs WHERE id = $1 AND finished_at IS NULL";
+    let sql = "WITH gone AS (DELETE FROM queue WHERE run = $1), \
+               taken AS (DELETE FROM progress WHERE run = $1 AND status <> 'ended' RETURNING run) \
+               DELETE FROM runs WHERE id = ANY (ARRAY (SELECT run FROM taken))";
     database.count(Durable::Forget, sql, &[&id.as_str()]).await.map(drop)
 }
 
 /// Takes back runs that were refused; how many were there. One that somebody has leased stays.
 pub(super) async fn take_back(database: &Database, ids: &[String]) -> Result<usize, Unavailable> {
-    let sql = "WITH free AS (DELETE FROM queue WHERE run = ANY ($1) AND fence = 0 RETURNING run) \
-               DELETE FROM runs WHERE id = ANY ($1) AND finished_at IS NULL AND fence = 0 \
-               AND (queue IS NULL OR id IN (SELECT run FROM free))";
+    let sql = "WITH free AS (DELETE FROM queue WHERE run = ANY ($1) AND fence = 0 RETURNING run), \
+               taken AS (DELETE FROM progress WHERE run = ANY ($1) AND (waited_for OR run IN (SELECT run FROM free)) \
+               RETURNING run) \
+               DELETE FROM runs WHERE id = ANY (ARRAY (SELECT run FROM taken))";
     database.count(Durable::TakeBack, sql, &[&ids]).await
 }
 
@@ -360,9 +413,12 @@ pub(super) async fn forget_old(
 ) -> Result<usize, Unavailable> {
     // Ids are in the order of their time, so what ended before then is among what began before then.
     let youngest = youngest("run", before);
-    let sql = "DELETE FROM runs WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE id < $3 AND finished_at < $1 \
-               AND (claim IS NULL OR claim_until <= $4) AND NOT EXISTS \
-               (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT $2))";
+    let sql = "WITH old AS MATERIALIZED (SELECT r.id FROM runs r JOIN ends e ON e.run = r.id WHERE r.id < $3 AND e.at < $1 \
+               AND (r.claim IS NULL OR e.claim_until <= $4) AND NOT EXISTS \
+               (SELECT 1 FROM dead_letters WHERE run = r.id) ORDER BY r.id LIMIT $2), \
+               stood AS (DELETE FROM progress WHERE run = ANY (ARRAY (SELECT id FROM old))), \
+               ended AS (DELETE FROM ends WHERE run = ANY (ARRAY (SELECT id FROM old))) \
+               DELETE FROM runs WHERE id = ANY (ARRAY (SELECT id FROM old))";
     let params: [Param<'_>; 4] = [&millis(before), &limit_of(limit), &youngest, &millis(now)];
     database.count(Durable::ForgetOldRuns, sql, &params).await
 }
@@ -393,7 +449,7 @@ pub(super) fn each<T>(
 
 /// One run.
 pub(super) async fn one(database: &Database, id: &RunId) -> Result<Option<SealedRecord>, Unavailable> {
-    let sql = format!("SELECT {RECORD} FROM {RUNS} WHERE r.id = $1");
+    let sql = format!("SELECT {RECORD} FROM runs r {BESIDE} WHERE r.id = $1");
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_record)?.pop())
 }
 
@@ -435,8 +491,8 @@ impl Conditions {
 
 /// Marks those that a former life had under way.
 pub(super) async fn mark_recovered(database: &Database) -> Result<usize, Unavailable> {
-    let sql = "UPDATE runs SET recovered = true WHERE id = ANY (ARRAY (SELECT id FROM runs WHERE finished_at IS NULL \
-               AND queue IS NULL UNION ALL SELECT run FROM queue WHERE lease_until IS NOT NULL))";
+    let sql = "UPDATE runs SET recovered = true WHERE id = ANY (ARRAY (SELECT run FROM progress WHERE waited_for \
+               UNION ALL SELECT run FROM queue WHERE lease_until IS NOT NULL))";
     database.count(Durable::Recover, sql, &[]).await
 }
 
@@ -453,9 +509,11 @@ pub(super) async fn list(
     if let Some(operation) = &filter.operation {
         such.must("r.operation =", operation.to_string());
     }
-    if let Some(status) = filter.status {
-        such.holds(shown_as(status));
+    let (stands, id) = filter.status.map(shown_as).unzip();
+    if let Some(stands) = stands {
+        such.holds(stands);
     }
+    let id = id.unwrap_or("r.id");
     if let Some(correlation_id) = &filter.correlation_id {
         such.must("r.correlation_id =", correlation_id.to_string());
     }
@@ -466,11 +524,11 @@ pub(super) async fn list(
         such.holds("r.recovered".to_owned());
     }
     if let Some(before) = &filter.before {
-        such.must("r.id <", before.to_string());
+        such.must(&format!("{id} <"), before.to_string());
     }
-    let (such, values) = such.end("r.id", limit);
+    let (such, values) = such.end(id, limit);
     let values: Vec<Param<'_>> = values.iter().map(|value| &**value as Param<'_>).collect();
-    let found = database.read(&format!("SELECT {RECORD} FROM {RUNS}{such}"), &values).await?;
+    let found = database.read(&format!("SELECT {RECORD} FROM runs r {BESIDE}{such}"), &values).await?;
     each(&found, read_record)
 }
 
@@ -496,9 +554,9 @@ pub(super) fn read_unfinished(found: &Found) -> Result<SealedUnfinished, Failed>
     })
 }
 
-/// The runs that have not ended, oldest first.
+/// The runs that have not ended and are not queued, oldest first.
 pub(super) async fn unfinished_ids(database: &Database) -> Result<Vec<RunId>, Unavailable> {
-    let sql = "SELECT id FROM runs WHERE finished_at IS NULL AND queue IS NULL ORDER BY id";
+    let sql = "SELECT run FROM progress WHERE waited_for ORDER BY run";
     let found = database.read(sql, &[]).await?;
     each(&found, |row| Ok(RunId::new(row.try_get::<_, String>(0)?)))
 }
@@ -508,6 +566,6 @@ pub(super) async fn unfinished(
     database: &Database,
     id: &RunId,
 ) -> Result<Option<SealedUnfinished>, Unavailable> {
-    let sql = format!("SELECT {UNFINISHED} FROM {RUNS} WHERE r.finished_at IS NULL AND r.id = $1");
+    let sql = format!("SELECT {UNFINISHED} FROM runs r {BESIDE} WHERE r.id = $1 AND p.status <> 'ended'");
     Ok(each(&database.read(&sql, &[&id.as_str()]).await?, read_unfinished)?.pop())
 }

@@ -8,13 +8,14 @@ use super::database::describe;
 use crate::failpoint::{Durable, Moment};
 
 /// The steps, in order; one that has been released is never changed.
-pub(super) const STEPS: [&str; 6] = [
+pub(super) const STEPS: [&str; 7] = [
     include_str!("schema/1_store.sql"),
     include_str!("schema/2_attempts.sql"),
     include_str!("schema/3_inquiries.sql"),
     include_str!("schema/4_recovered.sql"),
     include_str!("schema/5_limits.sql"),
     include_str!("schema/6_queue.sql"),
+    include_str!("schema/7_progress.sql"),
 ];
 
 /// Whose the database is, as long as the connection stands: `CWAY`, twice.

@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::rows::{
-    End, RECORD, RUNS, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, millis, wall,
+    BESIDE, End, RECORD, SealedLetter, SealedReopened, SealedUnfinished, UNFINISHED, millis, wall,
 };
 use super::runs::{read_unfinished, record_at};
 
@@ -55,8 +55,7 @@ pub(super) fn list(
     let (such, mut values) = conditions(filter);
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let sql = format!(
-        "SELECT {LETTER}, {RECORD} FROM dead_letters d JOIN runs r ON r.id = d.run \
-         LEFT JOIN queue q ON q.run = r.id{such} ORDER BY d.run DESC LIMIT ?"
+        "SELECT {LETTER}, {RECORD} FROM dead_letters d JOIN runs r ON r.id = d.run {BESIDE}{such} ORDER BY d.run DESC LIMIT ?"
     );
     let mut statement = connection.prepare_cached(&sql)?;
     statement.query_map(params_from_iter(values), read_letter)?.collect()
@@ -102,7 +101,7 @@ pub(super) fn groups(connection: &Connection) -> rusqlite::Result<Vec<DeadGroup>
 /// The run of a dead letter, with all that is needed to go on with it.
 pub(super) fn run(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
     let sql = format!(
-        "SELECT {UNFINISHED} FROM {RUNS} WHERE r.id = ?1 AND r.state IS NOT NULL AND r.finished_at IS NOT NULL \
+        "SELECT {UNFINISHED} FROM runs r {BESIDE} WHERE r.id = ?1 AND p.status = 'ended' \
          AND EXISTS (SELECT 1 FROM dead_letters WHERE run = ?1)"
     );
     connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
@@ -137,33 +136,27 @@ pub(super) fn inquire_at(connection: &Connection, run: &RunId, at: Option<Wall>)
 pub(super) fn reopen(connection: &Connection, reopened: &SealedReopened) -> rusqlite::Result<bool> {
     let gone = connection
         .prepare_cached(
-            "DELETE FROM dead_letters WHERE run = ?1 AND EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND revision < ?2)",
+            "DELETE FROM dead_letters WHERE run = ?1 AND EXISTS (SELECT 1 FROM progress WHERE run = ?1 AND revision < ?2)",
         )?
         .execute(params![reopened.id, reopened.revision])?;
     // Asked once more, it has been taken up already.
-    let again = "SELECT 1 FROM runs WHERE id = ?1 AND revision = ?2 AND finished_at IS NULL";
+    let again = "SELECT 1 FROM progress WHERE run = ?1 AND revision = ?2 AND status <> 'ended'";
     if gone == 0 {
         return connection.prepare_cached(again)?.exists(params![reopened.id, reopened.revision]);
     }
     connection
         .prepare_cached(
-            "UPDATE runs SET status = 'accepted', finished_at = NULL, answer_status = NULL, answer = NULL, claim_until = NULL, \
-             queue = ?2, revision = ?3, state = ?4, resolved = ?5 WHERE id = ?1",
+            "UPDATE progress SET status = 'accepted', revision = ?2, state = ?3, resolved = ?4 WHERE run = ?1",
         )?
-        .execute(params![
-            reopened.id,
-            reopened.integration,
-            reopened.revision,
-            reopened.state,
-            reopened.is_resolved
-        ])?;
+        .execute(params![reopened.id, reopened.revision, reopened.state, reopened.is_resolved])?;
     // Whoever had it before holds an older fence.
     connection
         .prepare_cached(
             "INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
-             SELECT id, ?2, ?3, coalesce(client, '-'), ?4, fence + 1, 0, 0 FROM runs WHERE id = ?1",
+             SELECT id, ?2, ?3, coalesce(client, '-'), ?4, fence + 1, 0, 0 FROM runs JOIN ends ON run = id WHERE id = ?1",
         )?
         .execute(params![reopened.id, reopened.integration, reopened.rank, reopened.not_before])?;
+    connection.prepare_cached("DELETE FROM ends WHERE run = ?1")?.execute([&reopened.id])?;
     Ok(true)
 }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::recent::Recent;
 use super::super::rows::{
-    LEASE, QueueCounts, RUNS, SealedLease, SealedPark, Taken, UNFINISHED, millis, wall,
+    BESIDE, LEASE, QueueCounts, SealedLease, SealedPark, Taken, UNFINISHED, millis, wall,
 };
 use super::super::turns;
 use super::runs::read_unfinished;
@@ -89,7 +89,7 @@ fn take(connection: &Connection, recent: &Recent, id: &str, until: Wall) -> rusq
         return Ok(Some(Taken::Recent(Box::new(leased))));
     }
     connection
-        .prepare_cached(&format!("SELECT {UNFINISHED}, {LEASE} FROM {RUNS} WHERE r.id = ?1"))?
+        .prepare_cached(&format!("SELECT {UNFINISHED}, {LEASE} FROM runs r {BESIDE} WHERE r.id = ?1"))?
         .query_row([id], |row| {
             let first_try: Option<i64> = row.get(16)?;
             let ticket = Ticket {
@@ -136,10 +136,8 @@ pub(super) fn park(connection: &Connection, park: &SealedPark) -> rusqlite::Resu
         return Ok(false);
     }
     connection
-        .prepare_cached(
-            "UPDATE runs SET status = 'waiting', queue = ?2, revision = ?3, state = ?4 WHERE id = ?1",
-        )?
-        .execute(params![park.id, park.integration, park.revision, park.state])?;
+        .prepare_cached("UPDATE progress SET status = 'waiting', revision = ?2, state = ?3 WHERE run = ?1")?
+        .execute(params![park.id, park.revision, park.state])?;
     Ok(true)
 }
 
@@ -157,7 +155,7 @@ pub(super) fn cancel(connection: &Connection, id: &RunId) -> rusqlite::Result<bo
 pub(super) fn release(connection: &Connection, by: Wall) -> rusqlite::Result<usize> {
     connection
         .prepare_cached(
-            "UPDATE runs SET status = 'running' WHERE status <> 'running' AND id IN \
+            "UPDATE progress SET status = 'running' WHERE status <> 'running' AND run IN \
              (SELECT run FROM queue WHERE lease_until IS NOT NULL AND lease_until <= ?1)",
         )?
         .execute([millis(by)])?;

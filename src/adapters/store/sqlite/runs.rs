@@ -8,13 +8,15 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 
 use super::super::rows::{
-    End, RECORD, RUNS, Row, RowQueue, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED,
+    BESIDE, End, RECORD, Row, RowQueue, SealedKnown, SealedRecord, SealedUnfinished, Standing, UNFINISHED,
     millis, shown_as, youngest,
 };
 use super::dead;
 
-/// The fence of a run: while it is queued, that of its row there.
-const FENCE: &str = "coalesce((SELECT fence FROM queue WHERE run = runs.id), runs.fence)";
+/// The fence of the run `?1`: while it is queued, that of its row there; when it has ended, the one under which it did; and none
+/// before, of one whose caller waits.
+const FENCE: &str = "coalesce((SELECT fence FROM queue WHERE run = ?1), (SELECT fence FROM ends WHERE run = ?1), \
+                     (SELECT 0 FROM progress WHERE run = ?1))";
 
 /// Writes a run down; `Some` is the run that its key belongs to.
 pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Option<SealedKnown>> {
@@ -26,7 +28,10 @@ pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Opti
         let same = connection.prepare_cached("SELECT 1 FROM runs WHERE id = ?1")?.exists([&row.id])?;
         let Some(claim) = row.claim.as_ref().filter(|_| !same) else { return Ok(None) };
         let let_go = connection
-            .prepare_cached("UPDATE runs SET claim = NULL WHERE claim = ?1 AND claim_until <= ?2")?
+            .prepare_cached(
+                "UPDATE runs SET claim = NULL WHERE claim = ?1 AND EXISTS \
+                 (SELECT 1 FROM ends WHERE run = runs.id AND claim_until <= ?2)",
+            )?
             .execute(params![claim.scope, row.created_at])?;
         if let_go == 0 {
             return known(connection, &claim.scope);
@@ -37,12 +42,11 @@ pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Opti
 
 fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
     let (claim, queue) = (row.claim.as_ref(), row.queue.as_ref());
-    let status = if queue.is_some() { RunStatus::Accepted } else { RunStatus::Running };
     let inserted = connection
         .prepare_cached(
-            "INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, status, revision, \
-             created_at, claim, fingerprint, claim_retention, configuration, input, state, part, queue, is_async) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
+            "INSERT INTO runs (id, client, operation, version, correlation_id, trace, priority, created_at, part, \
+             is_async, claim, fingerprint, claim_retention, configuration, input) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
              ON CONFLICT DO NOTHING",
         )?
         .execute(params![
@@ -53,22 +57,24 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<bool> {
             row.correlation_id,
             row.trace,
             row.priority,
-            status.as_str(),
-            row.revision,
             row.created_at,
+            row.part,
+            queue.is_some(),
             claim.map(|claim| claim.scope),
             claim.map(|claim| claim.fingerprint),
             claim.map(|claim| claim.retention),
             row.configuration.0,
             row.input,
-            row.state,
-            row.part,
-            queue.map(|queue| &queue.integration),
-            queue.is_some(),
         ])?;
     if inserted == 0 {
         return Ok(false);
     }
+    let status = if queue.is_some() { RunStatus::Accepted } else { RunStatus::Running };
+    connection
+        .prepare_cached(
+            "INSERT INTO progress (run, status, waited_for, revision, state) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![row.id, status.as_str(), queue.is_none(), row.revision, row.state])?;
     if let Some(queue) = queue {
         enqueue(connection, &row.id, queue)?;
     }
@@ -104,8 +110,8 @@ pub(super) fn known_at(
 ) -> rusqlite::Result<Option<SealedKnown>> {
     connection
         .prepare_cached(
-            "SELECT id, fingerprint, answer_status, answer FROM runs \
-             WHERE claim = ?1 AND (claim_until IS NULL OR claim_until > ?2)",
+            "SELECT r.id, r.fingerprint, e.answer_status, e.answer FROM runs r LEFT JOIN ends e ON e.run = r.id \
+             WHERE r.claim = ?1 AND (e.claim_until IS NULL OR e.claim_until > ?2)",
         )?
         .query_row(params![scope, at], |row| {
             let answer: Option<u16> = row.get(2)?;
@@ -120,10 +126,10 @@ pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::
     let Standing { id, fence, revision, state, children } = standing;
     let written = connection
         .prepare_cached(&format!(
-            "UPDATE runs SET state = ?1, revision = ?2 \
-             WHERE id = ?3 AND {FENCE} = ?4 AND revision < ?2 AND finished_at IS NULL"
+            "UPDATE progress SET state = ?2, revision = ?3 \
+             WHERE run = ?1 AND {FENCE} = ?4 AND revision < ?3 AND status <> 'ended'"
         ))?
-        .execute(params![state, revision, id, fence])?;
+        .execute(params![id, state, revision, fence])?;
     // Something newer is there, or somebody else has it.
     if written == 0 && !is_ours(connection, id, *fence)? {
         return Ok(false);
@@ -133,21 +139,30 @@ pub(super) fn record(connection: &Connection, standing: &Standing) -> rusqlite::
 }
 
 fn is_ours(connection: &Connection, id: &str, fence: u32) -> rusqlite::Result<bool> {
-    let sql = format!("SELECT 1 FROM runs WHERE id = ?1 AND {FENCE} = ?2");
-    connection.prepare_cached(&sql)?.exists(params![id, fence])
+    connection.prepare_cached(&format!("SELECT 1 WHERE {FENCE} = ?2"))?.exists(params![id, fence])
 }
 
 /// Ends a run; `false` where somebody else has it.
 pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<bool> {
     let ended = connection
         .prepare_cached(&format!(
-            "UPDATE runs SET status = ?2, finished_at = ?3, answer_status = ?4, answer = ?5, state = ?6, \
-             claim_until = ?3 + claim_retention, queue = NULL, fence = ?7 WHERE id = ?1 AND {FENCE} = ?7"
+            "INSERT INTO ends (run, status, at, fence, claim_until, answer_status, answer) \
+             SELECT id, ?2, ?3, ?4, ?3 + claim_retention, ?5, ?6 FROM runs WHERE id = ?1 AND {FENCE} = ?4 \
+             ON CONFLICT (run) DO UPDATE SET status = excluded.status, at = excluded.at, claim_until = excluded.claim_until, \
+             answer_status = excluded.answer_status, answer = excluded.answer"
         ))?
-        .execute(params![end.id, end.status, end.at, end.answer_status, end.answer, end.state, end.fence])?;
+        .execute(params![end.id, end.status, end.at, end.fence, end.answer_status, end.answer])?;
     if ended == 0 {
         return Ok(false);
     }
+    match &end.state {
+        Some(state) => connection
+            .prepare_cached(
+                "UPDATE progress SET status = 'ended', waited_for = 0, state = ?2 WHERE run = ?1",
+            )?
+            .execute(params![end.id, state])?,
+        None => connection.prepare_cached("DELETE FROM progress WHERE run = ?1")?.execute([&end.id])?,
+    };
     dequeue(connection, &end.id)?;
     insert_all(connection, &end.children)?;
     if let Some(death) = &end.death {
@@ -163,24 +178,23 @@ fn dequeue(connection: &Connection, id: &str) -> rusqlite::Result<()> {
 
 /// Takes a run back.
 pub(super) fn forget(connection: &Connection, id: &RunId) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM runs WHERE id = ?1 AND finished_at IS NULL")?
-        .execute([id.as_str()])?;
-    dequeue(connection, id.as_str())
+    delete_unless_ended(connection, id.as_str(), "1").map(drop)
 }
 
 /// Takes back runs that were refused; how many were there. One that somebody has leased stays.
 pub(super) fn take_back(connection: &Connection, ids: &[String]) -> rusqlite::Result<usize> {
-    let sql = format!("DELETE FROM runs WHERE id = ?1 AND finished_at IS NULL AND {FENCE} = 0");
-    let mut delete = connection.prepare_cached(&sql)?;
-    let mut taken = 0;
-    for id in ids {
-        if delete.execute([id])? == 1 {
-            dequeue(connection, id)?;
-            taken += 1;
-        }
+    let unbegun = format!("{FENCE} = 0");
+    ids.iter().try_fold(0, |taken, id| Ok(taken + delete_unless_ended(connection, id, &unbegun)?))
+}
+
+fn delete_unless_ended(connection: &Connection, id: &str, and: &str) -> rusqlite::Result<usize> {
+    let sql = format!("DELETE FROM progress WHERE run = ?1 AND status <> 'ended' AND {and}");
+    let deleted = connection.prepare_cached(&sql)?.execute([id])?;
+    if deleted > 0 {
+        dequeue(connection, id)?;
+        connection.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
     }
-    Ok(taken)
+    Ok(deleted)
 }
 
 /// Deletes runs that ended before then, the oldest first; one whose key is still kept stays with it.
@@ -193,13 +207,20 @@ pub(super) fn forget_old(
     // Ids are in the order of their time, so what ended before then is among what began before then: younger runs are not
     // even looked at.
     let youngest = youngest("run", before);
-    connection
-        .prepare_cached(
-            "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE id < ?3 AND finished_at < ?1 \
-             AND (claim IS NULL OR claim_until <= ?4) AND NOT EXISTS \
-             (SELECT 1 FROM dead_letters WHERE run = id) ORDER BY id LIMIT ?2)",
-        )?
-        .execute(params![millis(before), i64::try_from(limit).unwrap_or(i64::MAX), youngest, millis(now)])
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut old = connection.prepare_cached(
+        "SELECT r.id FROM runs r CROSS JOIN ends e ON e.run = r.id WHERE r.id < ?3 AND e.at < ?1 \
+         AND (r.claim IS NULL OR e.claim_until <= ?4) AND NOT EXISTS (SELECT 1 FROM dead_letters WHERE run = r.id) \
+         ORDER BY r.id LIMIT ?2",
+    )?;
+    let old = old.query_map(params![millis(before), limit, youngest, millis(now)], |row| row.get(0))?;
+    let old: Vec<String> = old.collect::<rusqlite::Result<_>>()?;
+    for id in &old {
+        for table in ["runs WHERE id", "ends WHERE run", "progress WHERE run"] {
+            connection.prepare_cached(&format!("DELETE FROM {table} = ?1"))?.execute([id])?;
+        }
+    }
+    Ok(old.len())
 }
 
 /// Reads a run whose columns begin at this place.
@@ -222,7 +243,7 @@ pub(super) fn record_at(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<
 /// One run.
 pub(super) fn one(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedRecord>> {
     connection
-        .prepare_cached(&format!("SELECT {RECORD} FROM {RUNS} WHERE r.id = ?1"))?
+        .prepare_cached(&format!("SELECT {RECORD} FROM runs r {BESIDE} WHERE r.id = ?1"))?
         .query_row([id.as_str()], |row| record_at(row, 0))
         .optional()
 }
@@ -257,37 +278,39 @@ fn listing(filter: &RunFilter, limit: usize) -> (String, Vec<Value>) {
     if let Some(since) = filter.since {
         must("r.created_at >= ?", Value::Integer(millis(since)));
     }
-    if let Some(before) = &filter.before {
-        must("r.id < ?", Value::Text(before.to_string()));
-    }
     if filter.recovered {
         conditions.push("r.recovered = 1".to_owned());
     }
-    conditions.extend(filter.status.map(shown_as));
+    let (stands, id) = filter.status.map(shown_as).unzip();
+    conditions.extend(stands);
+    let id = id.unwrap_or("r.id");
+    if let Some(before) = &filter.before {
+        conditions.push(format!("{id} < ?"));
+        values.push(Value::Text(before.to_string()));
+    }
     values.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
     let such =
         if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-    (format!("SELECT {RECORD} FROM {RUNS}{such} ORDER BY r.id DESC LIMIT ?"), values)
+    (format!("SELECT {RECORD} FROM runs r {BESIDE}{such} ORDER BY {id} DESC LIMIT ?"), values)
 }
 
 /// Marks those that a former life had under way.
 pub(super) fn mark_recovered(connection: &Connection) -> rusqlite::Result<usize> {
-    let waited_for = "UPDATE runs SET recovered = 1 WHERE finished_at IS NULL AND queue IS NULL";
+    let waited_for = "UPDATE runs SET recovered = 1 WHERE id IN (SELECT run FROM progress WHERE waited_for)";
     let leased =
         "UPDATE runs SET recovered = 1 WHERE id IN (SELECT run FROM queue WHERE lease_until IS NOT NULL)";
     Ok(connection.execute(waited_for, [])? + connection.execute(leased, [])?)
 }
 
-/// The runs that have not ended, oldest first.
+/// The runs that have not ended and are not queued, oldest first.
 pub(super) fn unfinished_ids(connection: &Connection) -> rusqlite::Result<Vec<RunId>> {
-    let mut statement =
-        connection.prepare("SELECT id FROM runs WHERE finished_at IS NULL AND queue IS NULL ORDER BY id")?;
+    let mut statement = connection.prepare("SELECT run FROM progress WHERE waited_for ORDER BY run")?;
     statement.query_map([], |row| row.get::<_, String>(0).map(RunId::new))?.collect()
 }
 
 /// A run that has not ended.
 pub(super) fn unfinished(connection: &Connection, id: &RunId) -> rusqlite::Result<Option<SealedUnfinished>> {
-    let sql = format!("SELECT {UNFINISHED} FROM {RUNS} WHERE r.finished_at IS NULL AND r.id = ?1");
+    let sql = format!("SELECT {UNFINISHED} FROM runs r {BESIDE} WHERE r.id = ?1 AND p.status <> 'ended'");
     connection.prepare_cached(&sql)?.query_row([id.as_str()], read_unfinished).optional()
 }
 
@@ -327,12 +350,18 @@ mod tests {
                 let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
                 let steps = plan.query_map(params_from_iter(values), |row| row.get::<_, String>("detail"));
                 let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
-                let goes_by = if matches!(status, RunStatus::Accepted | RunStatus::Running) {
-                    "SEARCH r USING INDEX sqlite_autoindex_runs_1 (id=?)"
-                } else {
-                    "SEARCH r USING INDEX runs_unusual (status=?"
+                let goes_by = match status {
+                    RunStatus::Accepted | RunStatus::Running => {
+                        "SEARCH r USING INDEX sqlite_autoindex_runs_1 (id=?)"
+                    }
+                    RunStatus::Waiting => " p USING COVERING INDEX progress_waiting",
+                    RunStatus::Succeeded
+                    | RunStatus::Partial
+                    | RunStatus::Failed
+                    | RunStatus::Unknown
+                    | RunStatus::Cancelled => "SEARCH e USING INDEX ends_unusual (status=?",
                 };
-                assert!(steps.iter().any(|step| step.starts_with(goes_by)), "{status:?}: {steps:?}");
+                assert!(steps.iter().any(|step| step.contains(goes_by)), "{status:?}: {steps:?}");
                 assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{status:?}: {steps:?}");
             }
         }

@@ -12,7 +12,7 @@ use crate::failpoint::{Durable, Moment};
 pub(super) const APPLICATION_ID: i64 = 0x4357_4159;
 
 /// The steps, in order; one that has been released is never changed.
-pub(super) const STEPS: [&str; 10] = [
+pub(super) const STEPS: [&str; 11] = [
     include_str!("schema/1_runs.sql"),
     include_str!("schema/2_queue.sql"),
     include_str!("schema/3_dead_letters.sql"),
@@ -23,6 +23,7 @@ pub(super) const STEPS: [&str; 10] = [
     include_str!("schema/8_recovered.sql"),
     include_str!("schema/9_limits.sql"),
     include_str!("schema/10_queue.sql"),
+    include_str!("schema/11_progress.sql"),
 ];
 
 /// Why a file is not used.
