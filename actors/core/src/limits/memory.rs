@@ -12,13 +12,13 @@
 //! it. So they begin empty as of then. One that ended in order has told what was left of those that it used; of others it
 //! knew no more than it was told.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::LimitKey;
-use super::record::{Life, Owner, Record, Subject};
+use super::record::{Life, Owner, Record, Rest, Subject};
 use crate::name::LimitName;
 use crate::time::{Now, Wall};
 
@@ -65,6 +65,20 @@ impl Noted {
     pub(super) fn left(&self, now: Now, until: Wall) -> Duration {
         self.record.left(self.at, until).saturating_sub(now.mono.since(self.at.mono))
     }
+
+    /// The same with its times as they are by a clock that shows `seen` at `now`: the one that they were written down by may have been
+    /// behind, and be right again. `None` where nothing is left of it.
+    fn retold(&self, now: Now, seen: Wall) -> Option<Record> {
+        let until =
+            |until| Some(self.left(now, until)).filter(|left| !left.is_zero()).map(|left| seen + left);
+        let rest =
+            |rest: Option<Rest>| rest.and_then(|rest| Some(Rest { until: until(rest.until)?, ..rest }));
+        let Record { subject, drained_until, learned, rest: left, .. } = self.record.clone();
+        let drained_until = drained_until.and_then(until);
+        let (learned, left) = (rest(learned), rest(left));
+        let record = Record { subject, at: seen, quota: None, drained_until, learned, rest: left };
+        (!record.is_empty()).then_some(record)
+    }
 }
 
 impl Memory {
@@ -106,6 +120,21 @@ impl Memory {
 
     pub(super) fn recall(&self, subject: &Subject) -> Option<Noted> {
         self.lock().records.get(subject).cloned()
+    }
+
+    /// What was left of a limit's budgets at the end of the former process, where none but `made` have been made since: as it is now.
+    fn unmade(&self, owner: &Owner, limit: &LimitName, now: Now, made: &HashSet<Subject>) -> Vec<Record> {
+        let seen = self.seen(now);
+        let remembered = self.lock();
+        let is_of_it = |noted: &&Noted| {
+            let Record { subject, rest, quota, .. } = &noted.record;
+            let is_left = rest.is_some() && quota.is_none();
+            is_left
+                && subject.owner == *owner
+                && subject.limit.as_ref() == Some(limit)
+                && !made.contains(subject)
+        };
+        remembered.records.values().filter(is_of_it).filter_map(|noted| noted.retold(now, seen)).collect()
     }
 
     /// Whether the former process has seen a later time than this one at its start: one of both was wrong.
@@ -174,6 +203,12 @@ impl Shelf {
 
     pub(super) fn quiet_for(&self, now: Now) -> Option<Duration> {
         self.memory.quiet_for(now)
+    }
+
+    /// What was left of its budgets at the end of the former process, where none but those of `made` have been made since.
+    pub(super) fn unmade<'a>(&self, now: Now, made: impl Iterator<Item = &'a LimitKey>) -> Vec<Record> {
+        let made = made.map(|key| self.subject(key)).collect();
+        self.memory.unmade(&self.owner, &self.limit, now, &made)
     }
 }
 

@@ -95,6 +95,8 @@ impl Budgets {
                     .iter_mut()
                     .filter_map(|(key, budget)| budget.settle(now, seen, shelf.subject(key)));
                 all.extend(settled);
+                // Nobody has asked for these in this life.
+                all.extend(shelf.unmade(now, budgets.keys()));
             }
         }
     }
