@@ -4,10 +4,12 @@
 //! ever be sent for such a run; its key would be taken, and it would never end. So it is taken back as soon as the store
 //! works again, unless somebody has leased it meanwhile.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use causeway_actors::store::NewRun;
+use causeway_core::time::Mono;
 
 /// The most that are remembered; beyond them the next start finds what was left.
 const MAX: usize = 100_000;
@@ -15,7 +17,8 @@ const MAX: usize = 100_000;
 /// The runs whose claims were refused.
 #[derive(Default)]
 pub(super) struct Doubtful {
-    runs: Mutex<BTreeSet<String>>,
+    /// When they were refused.
+    runs: Mutex<BTreeMap<String, Mono>>,
 }
 
 /// The ids that a claim would have written.
@@ -26,21 +29,21 @@ pub(super) fn ids_of(run: &NewRun) -> Vec<String> {
 }
 
 impl Doubtful {
-    fn locked(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Mono>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These may be on disk.
-    pub(super) fn add(&self, ids: Vec<String>) {
+    pub(super) fn add(&self, ids: Vec<String>, now: Mono) {
         let mut runs = self.locked();
         if runs.len() < MAX {
-            runs.extend(ids);
+            runs.extend(ids.into_iter().map(|id| (id, now)));
         }
     }
 
     /// Whether this one may be on disk and should not be.
     pub(super) fn has(&self, id: &str) -> bool {
-        self.locked().contains(id)
+        self.locked().contains_key(id)
     }
 
     /// These were claimed after all.
@@ -55,6 +58,35 @@ impl Doubtful {
 
     /// All of them, to be taken back.
     pub(super) fn all(&self) -> Vec<String> {
-        self.locked().iter().cloned().collect()
+        self.locked().keys().cloned().collect()
+    }
+
+    /// These are not on disk at `now`; those that were refused less than `late` ago may still get there.
+    pub(super) fn taken_back(&self, ids: &[String], now: Mono, late: Duration) {
+        let mut runs = self.locked();
+        for id in ids {
+            if runs.get(id).is_some_and(|refused| now.since(*refused) >= late) {
+                runs.remove(id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_get_there_late_is_taken_back_again() {
+        let (doubtful, late) = (Doubtful::default(), Duration::from_secs(60));
+        let at = |secs| Mono::from_origin(Duration::from_secs(secs));
+        doubtful.add(vec!["run_1".to_owned()], at(0));
+        doubtful.add(vec!["run_2".to_owned()], at(30));
+        doubtful.taken_back(&doubtful.all(), at(59), late);
+        assert_eq!(doubtful.all(), ["run_1", "run_2"]);
+        doubtful.taken_back(&doubtful.all(), at(60), late);
+        assert_eq!(doubtful.all(), ["run_2"]);
+        doubtful.remove(&["run_2".to_owned()]);
+        assert!(!doubtful.has("run_2"));
     }
 }

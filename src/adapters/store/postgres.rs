@@ -63,6 +63,8 @@ use schema::SchemaError;
 const MAX_WAITING: usize = 16_384;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
+/// For how long what nobody waits for any more may still be committed: the server's own limits on what was sent together.
+const LATE: Duration = Duration::from_secs(60);
 /// How long a connection may be silent while an answer is due at the level of TCP.
 const SILENT: Duration = Duration::from_secs(10);
 /// How often, and how often at most, a server that starts looks whether the one before it has let go of the database.
@@ -164,7 +166,7 @@ impl PostgresStore {
         let row = rows::Row::seal(run, &self.keyring);
         // Before it is on disk, for it may be leased as soon as it is.
         self.recent.keep(run, self.clock.now().wall);
-        let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await }).await;
+        let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await? }).await;
         if !matches!(known, Ok(None)) {
             self.recent.forget(run.id.as_str());
         }
@@ -182,7 +184,7 @@ impl PostgresStore {
         }
         let gone = ids.clone();
         let taken = self.ask(move |to| async move { runs::take_back(&to.database, &gone).await }).await?;
-        self.doubtful.remove(&ids);
+        self.doubtful.taken_back(&ids, self.clock.mono(), LATE);
         if taken > 0 {
             tracing::warn!(
                 runs = taken,
@@ -357,7 +359,7 @@ impl Store for PostgresStore {
         };
         match &claimed {
             Ok(_) => self.doubtful.remove(&ids),
-            Err(_) => self.doubtful.add(ids),
+            Err(_) => self.doubtful.add(ids, self.clock.mono()),
         }
         claimed
     }

@@ -212,7 +212,8 @@ pub(super) fn shown_as(status: RunStatus) -> (String, &'static str) {
             "r.id",
         ),
         RunStatus::Waiting => ("p.status = 'waiting' AND q.lease_until IS NULL".to_owned(), "p.run"),
-        RunStatus::Succeeded => (ended, "r.id"),
+        // Said so that runs are gone through, newest first, and not their ends.
+        RunStatus::Succeeded => ("coalesce(e.status, '') = 'succeeded'".to_owned(), "r.id"),
         // As the index says it, or it is not found.
         RunStatus::Partial | RunStatus::Failed | RunStatus::Unknown | RunStatus::Cancelled => {
             (format!("{ended} AND e.status <> 'succeeded'"), "e.run")

@@ -78,11 +78,14 @@ impl SqliteStore {
         schema::bring_up_to_date(&mut connection).map_err(|error| wrong(&error))?;
         schema::check_keys(&connection, &keyring).map_err(|error| wrong(&error))?;
         take_over(&connection).map_err(|error| wrong(&error))?;
-        let reading = Arc::default();
-        let watch = Watch::new(path.display().to_string(), clock);
-        let writer = Writer::start(path.to_owned(), connection, watch, Arc::clone(&reading))
+        // What brings a file up to date may have gone through all of it.
+        connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
             .map_err(|error| wrong(&error))?;
-        let readers = Readers::new(path.to_owned(), reading);
+        let readers = Readers::new(path.to_owned());
+        let watch = Watch::new(path.display().to_string(), clock);
+        let writer = Writer::start(path.to_owned(), connection, watch, readers.lent())
+            .map_err(|error| wrong(&error))?;
         Ok(Self {
             keyring: Arc::new(keyring),
             writer,
@@ -120,7 +123,7 @@ impl SqliteStore {
         let gone = ids.clone();
         let take_back = move |connection: &Connection| runs::take_back(connection, &gone);
         let taken = self.writer.write(Durable::TakeBack, take_back).await?;
-        self.doubtful.remove(&ids);
+        self.doubtful.taken_back(&ids, self.clock.mono(), Duration::ZERO);
         if taken > 0 {
             tracing::warn!(
                 runs = taken,
@@ -194,7 +197,7 @@ impl Store for SqliteStore {
         };
         match &claimed {
             Ok(_) => self.doubtful.remove(&ids),
-            Err(_) => self.doubtful.add(ids),
+            Err(_) => self.doubtful.add(ids, self.clock.mono()),
         }
         claimed
     }
@@ -600,7 +603,7 @@ pub(super) mod tests {
             [of("run_1"), run("run_2", None, Some("stripe"), None), run("run_3", None, Some("stripe"), None)]
         {
             store.claim_run(refused.clone()).await.unwrap();
-            store.doubtful.add(doubtful::ids_of(&refused));
+            store.doubtful.add(doubtful::ids_of(&refused), store.clock.mono());
         }
         let stripe = IntegrationName::new("stripe").unwrap();
         let until = Clock::start().now().wall + Duration::from_secs(60);
@@ -612,7 +615,7 @@ pub(super) mod tests {
         assert!(store.run(RunId::new("run_2")).await.unwrap().is_some(), "somebody had begun with it");
         assert!(store.doubtful.all().is_empty());
         // Asked again, and promised this time.
-        store.doubtful.add(vec!["run_5".to_owned()]);
+        store.doubtful.add(vec!["run_5".to_owned()], store.clock.mono());
         store.claim_run(run("run_5", None, None, None)).await.unwrap();
         store.release(until).await.unwrap();
         assert!(store.run(RunId::new("run_5")).await.unwrap().is_some());

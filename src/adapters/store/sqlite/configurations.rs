@@ -10,9 +10,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::super::rows::millis;
 
 /// The configurations that runs which have not ended and dead letters began with: each part goes by an index of its own.
-const USED: &str = "SELECT r.configuration FROM progress p JOIN runs r ON r.id = p.run WHERE p.waited_for \
-     UNION SELECT r.configuration FROM queue q JOIN runs r ON r.id = q.run \
-     UNION SELECT r.configuration FROM dead_letters d JOIN runs r ON r.id = d.run";
+const USED: &str = "SELECT r.configuration FROM progress p CROSS JOIN runs r ON r.id = p.run WHERE p.waited_for \
+     UNION SELECT r.configuration FROM queue q CROSS JOIN runs r ON r.id = q.run \
+     UNION SELECT r.configuration FROM dead_letters d CROSS JOIN runs r ON r.id = d.run";
 
 /// Keeps the files of a configuration.
 pub(super) fn keep(

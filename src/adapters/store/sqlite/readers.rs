@@ -1,9 +1,11 @@
 //! Connections that only read, lent to threads for blocking work.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
+use std::time::Duration;
 
 use causeway_actors::store::Unavailable;
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
@@ -13,15 +15,33 @@ const MAX_READS: usize = 4;
 /// Lends connections.
 pub(super) struct Readers {
     path: Arc<PathBuf>,
-    idle: Arc<Mutex<Vec<Connection>>>,
+    lent: Arc<Lent>,
     permits: Semaphore,
-    reading: Arc<RwLock<()>>,
+}
+
+/// What is known of the connections.
+#[derive(Default)]
+pub(super) struct Lent {
+    idle: Mutex<Vec<Connection>>,
+    /// Held while something is read.
+    reading: RwLock<()>,
+}
+
+impl Lent {
+    /// Keeps everybody from reading as long as it is held, if those who do come to an end within `patience`.
+    pub(super) fn alone(&self, patience: Duration) -> Option<RwLockWriteGuard<'_, ()>> {
+        self.reading.try_write_for(patience)
+    }
 }
 
 impl Readers {
-    /// `reading` is held while something is read.
-    pub(super) fn new(path: PathBuf, reading: Arc<RwLock<()>>) -> Self {
-        Self { path: Arc::new(path), idle: Arc::default(), permits: Semaphore::new(MAX_READS), reading }
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path: Arc::new(path), lent: Arc::default(), permits: Semaphore::new(MAX_READS) }
+    }
+
+    /// Its connections, for whoever has to be alone.
+    pub(super) fn lent(&self) -> Arc<Lent> {
+        Arc::clone(&self.lent)
     }
 
     /// Reads something.
@@ -31,19 +51,17 @@ impl Readers {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let _permit = self.permits.acquire().await.map_err(|_| Unavailable("it is closed".to_owned()))?;
-        let (path, idle) = (Arc::clone(&self.path), Arc::clone(&self.idle));
-        let reading = Arc::clone(&self.reading);
+        let (path, lent) = (Arc::clone(&self.path), Arc::clone(&self.lent));
         let done = tokio::task::spawn_blocking(move || {
-            let lent = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let connection = match lent {
+            let _reading = lent.reading.read();
+            let idle = lent.idle.lock().pop();
+            let connection = match idle {
                 Some(connection) => connection,
                 None => open(&path)?,
             };
-            let is_read = reading.read().unwrap_or_else(PoisonError::into_inner);
             let value = read(&connection)?;
-            drop(is_read);
             // One that has failed is not lent again.
-            idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            lent.idle.lock().push(connection);
             Ok(value)
         });
         let done: rusqlite::Result<T> =

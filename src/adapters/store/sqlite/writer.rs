@@ -15,14 +15,14 @@
 //!
 //! What the log holds is written into the database by this thread, between two groups: when nobody waits, or when it has become
 //! long. SQLite would do it within a commit, and not say when it fails. While somebody reads, only a part could be written, and
-//! SQLite would count it as written without syncing it: so nobody reads meanwhile, and nothing is folded while somebody does,
-//! unless the log has become very long.
+//! SQLite would count it as written without syncing it: so nobody reads meanwhile, and nothing is folded while somebody does. Where
+//! the log has become very long, whoever comes to read waits a little.
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
-use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 use std::thread;
 use std::time::Duration;
 
@@ -32,16 +32,20 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::super::watch::Watch;
+use super::readers::Lent;
 use crate::failpoint::{Durable, Moment};
 
 /// The most calls that wait for the thread.
 const MAX_WAITING: usize = 16_384;
 /// The most calls in one commit.
 const MAX_GROUP: usize = 1024;
-/// The pages that the log has when it is folded: while nobody waits, while somebody does, and whoever reads.
+/// The pages that the log has when it is folded: while nobody waits, and while somebody does.
 const LOG: i32 = 500;
 const LONG_LOG: i32 = 1000;
-const MAX_LOG: i32 = 16_000;
+/// From so many on, those who read are waited for, and whoever comes waits meanwhile.
+const VERY_LONG_LOG: i32 = 16_000;
+/// For how long.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Hands calls to the thread.
 pub(super) struct Writer {
@@ -88,17 +92,16 @@ where
 
 impl Writer {
     /// Starts the thread; it ends when this is dropped.
-    /// `reading` is held while something is read.
     pub(super) fn start(
         path: PathBuf,
         connection: Connection,
         watch: Watch,
-        reading: Arc<RwLock<()>>,
+        readers: Arc<Lent>,
     ) -> Result<Self, Box<dyn Error>> {
         let (jobs, waiting) = mpsc::sync_channel(MAX_WAITING);
         let log = Arc::default();
         let connection = Some(watched(connection, &log)?);
-        let thread = Thread { path, connection, watch, reading, log, folded: 0 };
+        let thread = Thread { path, connection, watch, readers, log, folded: 0, tried: 0 };
         thread::Builder::new().name("store".to_owned()).spawn(move || thread.serve(&waiting))?;
         Ok(Self { jobs })
     }
@@ -125,11 +128,12 @@ struct Thread {
     path: PathBuf,
     connection: Option<Connection>,
     watch: Watch,
-    reading: Arc<RwLock<()>>,
+    readers: Arc<Lent>,
     /// The pages that the log has.
     log: Arc<AtomicI32>,
-    /// Those that it had when it was folded last.
+    /// Those that it had when it was folded last, and when those who read were waited for last.
     folded: i32,
+    tried: i32,
 }
 
 impl Thread {
@@ -148,20 +152,21 @@ impl Thread {
     /// Writes into the database what the log holds, if it is time.
     fn fold(&mut self, somebody_waits: bool) {
         let log = self.log.load(Ordering::Relaxed);
-        if log < self.folded {
+        if log < self.folded.max(self.tried) {
             // It has begun anew, as it does when all of it has been folded, unless somebody reads just then.
-            self.folded = 0;
+            (self.folded, self.tried) = (0, 0);
         }
         let Some(connection) = &self.connection else { return };
         if log - self.folded < if somebody_waits { LONG_LOG } else { LOG } {
             return;
         }
-        let alone = match self.reading.try_write() {
-            Ok(alone) => alone,
-            Err(TryLockError::WouldBlock) if log < MAX_LOG => return,
-            Err(_) => self.reading.write().unwrap_or_else(PoisonError::into_inner),
-        };
-        let folded = fold(connection, log >= MAX_LOG);
+        let is_very_long = log >= VERY_LONG_LOG && log - self.tried >= LONG_LOG;
+        if is_very_long {
+            self.tried = log;
+        }
+        let patience = if is_very_long { PATIENCE } else { Duration::ZERO };
+        let Some(alone) = self.readers.alone(patience) else { return };
+        let folded = fold(connection, is_very_long);
         drop(alone);
         match folded {
             Ok(()) => self.folded = log,
@@ -205,9 +210,9 @@ impl Thread {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             closed => {
-                let opened = watched(reopen(&self.path)?, &self.log)?;
+                let opened = watched(reopen(&self.path, &self.readers)?, &self.log)?;
                 self.log.store(0, Ordering::Relaxed);
-                self.folded = 0;
+                (self.folded, self.tried) = (0, 0);
                 closed.insert(opened)
             }
         };
@@ -250,7 +255,9 @@ fn watched(mut connection: Connection, log: &Arc<AtomicI32>) -> rusqlite::Result
 }
 
 /// Opens the file after a failure, and makes sure that what its log holds is on disk.
-fn reopen(path: &std::path::Path) -> rusqlite::Result<Connection> {
+fn reopen(path: &std::path::Path, readers: &Lent) -> rusqlite::Result<Connection> {
+    let in_use = || failure(rusqlite::ffi::SQLITE_BUSY, "somebody reads it");
+    let _alone = readers.alone(super::BUSY).ok_or_else(in_use)?;
     let connection = super::connect(path)?;
     let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy != 0 {
@@ -286,7 +293,8 @@ mod tests {
         let connection = watched(super::super::connect(&path).unwrap(), &log).unwrap();
         connection.execute_batch("CREATE TABLE rows (row BLOB)").unwrap();
         let watch = Watch::new(path.display().to_string(), Clock::start());
-        Thread { path, connection: Some(connection), watch, reading: Arc::default(), log, folded: 0 }
+        let readers = Arc::default();
+        Thread { path, connection: Some(connection), watch, readers, log, folded: 0, tried: 0 }
     }
 
     fn write(thread: &Thread, pages: i32) {
@@ -326,15 +334,34 @@ mod tests {
     fn nothing_is_folded_in_part_while_somebody_reads() {
         let dir = tempfile::tempdir().unwrap();
         let mut thread = thread(dir.path());
-        let reading = Arc::clone(&thread.reading);
-        let read = reading.read().unwrap();
+        let readers = Arc::clone(&thread.readers);
+        let read = readers.alone(Duration::ZERO).unwrap();
         write(&thread, LONG_LOG);
         thread.fold(true);
         assert_eq!(log_of(&thread).1, 0);
+        write(&thread, VERY_LONG_LOG);
+        thread.fold(true);
+        assert_eq!(log_of(&thread).1, 0, "they were waited for in vain");
         drop(read);
         thread.fold(true);
         let (log, folded) = log_of(&thread);
         assert_eq!(log, folded);
+    }
+
+    #[test]
+    fn a_file_that_somebody_reads_is_not_opened_anew_meanwhile() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut thread = thread(dir.path());
+        write(&thread, LOG);
+        thread.connection = None;
+        let readers = Arc::clone(&thread.readers);
+        let read = readers.alone(Duration::ZERO).unwrap();
+        let refused = reopen(&thread.path, &readers).unwrap_err().to_string();
+        assert!(refused.contains("somebody reads it"), "{refused}");
+        drop(read);
+        let connection = reopen(&thread.path, &readers).unwrap();
+        let rows: i32 = connection.query_row("SELECT count(*) FROM rows", [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, LOG);
     }
 
     #[test]
