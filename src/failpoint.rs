@@ -101,7 +101,7 @@ durable! {
 pub enum Moment {
     /// Nothing is written yet.
     Before,
-    /// It is written and not committed: a next life must not find it.
+    /// It is written and nobody has been told that it is committed: where that is asked for at the same time, a next life may find it.
     Written,
     /// It is committed, and nobody has been told.
     Committed,

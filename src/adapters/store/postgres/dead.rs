@@ -143,13 +143,16 @@ pub(super) async fn inquire_at(
 
 /// Takes a run up again: it is queued, and no dead letter any more. `false`: it is none, or has changed.
 pub(super) async fn reopen(database: &Database, reopened: &SealedReopened) -> Result<bool, Unavailable> {
-    let sql = "WITH gone AS (DELETE FROM dead_letters WHERE run = $1 AND EXISTS \
+    // The end is locked first, as by whoever ends a run.
+    let sql = "WITH ended AS (SELECT run, fence FROM ends WHERE run = $1 FOR UPDATE), \
+               gone AS (DELETE FROM dead_letters WHERE run = ANY (ARRAY (SELECT run FROM ended)) AND EXISTS \
                (SELECT 1 FROM progress WHERE run = $1 AND revision < $5) RETURNING run), \
-               ended AS (DELETE FROM ends USING gone WHERE ends.run = gone.run RETURNING ends.run, fence), \
-               back AS (UPDATE progress SET status = 'accepted', revision = $5, state = $6, resolved = $7 FROM gone \
-               WHERE progress.run = gone.run) \
+               over AS (DELETE FROM ends WHERE run = ANY (ARRAY (SELECT run FROM gone))), \
+               back AS (UPDATE progress SET status = 'accepted', revision = $5, state = $6, resolved = $7 \
+               WHERE run = ANY (ARRAY (SELECT run FROM gone))) \
                INSERT INTO queue (run, integration, rank, lane, not_before, fence, tries, cancel) \
-               SELECT id, $2, $3, coalesce(client, '-'), $4, fence + 1, 0, false FROM ended JOIN runs ON runs.id = ended.run";
+               SELECT id, $2, $3, coalesce(client, '-'), $4, fence + 1, 0, false \
+               FROM gone JOIN ended USING (run) JOIN runs ON runs.id = run WHERE runs.id = $1";
     let revision = i64::from(reopened.revision);
     let params: [Param<'_>; 7] = [
         &reopened.id,

@@ -161,7 +161,7 @@ impl Kind for Parks {
              UPDATE progress SET status = 'waiting', revision = new.revision, state = new.state \
              FROM put_off JOIN UNNEST($1::text[], $2::bigint[], $7::bigint[], $8::bytea[]) \
              AS new (run, fence, revision, state) USING (run, fence) \
-             WHERE progress.run = put_off.run RETURNING put_off.run, put_off.fence"
+             WHERE progress.run = put_off.run AND progress.run = ANY ($1) RETURNING put_off.run, put_off.fence"
         );
         let params: [super::database::Param<'_>; 8] =
             [&run, &fences, &queues, &times, &tries, &firsts, &revisions, &states];
@@ -188,7 +188,7 @@ pub(super) async fn release(database: &Database, by: Wall) -> Result<usize, Unav
     let sql = "WITH over AS (SELECT run FROM queue WHERE lease_until IS NOT NULL AND lease_until <= $1 \
                ORDER BY run FOR UPDATE), \
                free AS (UPDATE queue SET lease_until = NULL WHERE run = ANY (ARRAY (SELECT run FROM over)) RETURNING run) \
-               UPDATE progress SET status = 'running' FROM free WHERE progress.run = free.run";
+               UPDATE progress SET status = 'running' WHERE run = ANY (ARRAY (SELECT run FROM free))";
     database.count(Durable::Release, sql, &[&millis(by)]).await
 }
 

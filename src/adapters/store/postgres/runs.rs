@@ -40,7 +40,7 @@ pub(super) struct Claims;
 
 impl Kind for Claims {
     type Call = Row;
-    type Done = Option<SealedKnown>;
+    type Done = Result<Option<SealedKnown>, Unavailable>;
 
     async fn write(database: &Database, calls: &[Row]) -> Result<Vec<Self::Done>, Failed> {
         let count = calls.len();
@@ -53,11 +53,21 @@ impl Kind for Claims {
         };
         let left: Vec<&Row> = all.into_iter().filter(|row| !inserted.contains(&row.id)).collect();
         if left.is_empty() {
-            return Ok(calls.iter().map(|_| None).collect());
+            return Ok(calls.iter().map(|_| Ok(None)).collect());
         }
         let claim_them = async |client: &Client| claim(client, &left).await;
-        let mut known = database.write(Durable::Claim, left.len(), claim_them).await?.into_iter();
-        let done = |row: &Row| if inserted.contains(&row.id) { None } else { known.next().flatten() };
+        let claimed = database.write(Durable::Claim, left.len(), claim_them).await;
+        // Each is asked by itself then; the others are there already.
+        let mut claimed = match claimed {
+            Err(error) if error.is_of_one_call() => return Err(error),
+            claimed => claimed.map(Vec::into_iter).map_err(|error| unavailable(&error)),
+        };
+        let lost = || Unavailable("a claim was written without a result".to_owned());
+        let done = |row: &Row| match &mut claimed {
+            _ if inserted.contains(&row.id) => Ok(None),
+            Ok(known) => known.next().ok_or_else(lost),
+            Err(error) => Err(error.clone()),
+        };
         Ok(calls.iter().map(done).collect())
     }
 }
@@ -200,6 +210,8 @@ async fn insert_once(to: &impl Ask, mut all: Vec<&Row>) -> Result<HashSet<String
         let key = |row: &Row| row.claim.as_ref().map(|claim| claim.scope);
         key(a).cmp(&key(b)).then_with(|| a.id.cmp(&b.id))
     });
+    // Asked twice, it is written once.
+    all.dedup_by(|a, b| a.id == b.id);
     let all = all.as_slice();
     let params: [Param<'_>; 21] = [
         &each(all, |row| row.id.as_str()),
@@ -271,13 +283,15 @@ async fn twice<'a>(
 }
 
 /// Which of the runs `$1` whoever has the fences `$2` has: `ours`. Those that are queued and held (`held`), those whose callers
-/// wait, both locked, and those that have ended under the same fence.
+/// wait, and those that have ended under the same fence; all of them locked, so that nobody takes one up again meanwhile.
 fn ours() -> String {
     format!(
         "held AS ({HELD}), \
          waited AS (SELECT run, 0::bigint AS fence FROM progress WHERE run = ANY (ARRAY (SELECT run \
          FROM UNNEST($1::text[], $2::bigint[]) AS pairs (run, fence) WHERE fence = 0)) AND waited_for ORDER BY run FOR UPDATE), \
-         over AS (SELECT run, fence FROM ends JOIN UNNEST($1::text[], $2::bigint[]) AS pairs (run, fence) USING (run, fence)), \
+         over AS (SELECT ended.run, ended.fence FROM (SELECT * FROM UNNEST($1::text[], $2::bigint[]) AS pairs (run, fence) \
+         ORDER BY run COLLATE \"C\") asked CROSS JOIN LATERAL \
+         (SELECT * FROM ends WHERE ends.run = asked.run AND ends.fence = asked.fence FOR UPDATE) ended), \
          ours AS (SELECT run, fence FROM held UNION ALL SELECT run, fence FROM waited UNION ALL SELECT run, fence FROM over)"
     )
 }
@@ -319,7 +333,8 @@ async fn record(client: &Client, calls: &[Standing]) -> Result<Vec<bool>, Failed
     let states: Vec<&[u8]> = kept.iter().map(|call| call.state.as_slice()).collect();
     let sql = "UPDATE progress SET state = new.state, revision = new.revision \
                    FROM UNNEST($1::text[], $2::bigint[], $3::bytea[]) AS new (run, revision, state) \
-                   WHERE progress.run = new.run AND progress.revision < new.revision AND progress.status <> 'ended'";
+                   WHERE progress.run = new.run AND progress.run = ANY ($1) AND progress.revision < new.revision \
+                   AND progress.status <> 'ended'";
     execute(client, sql, &[&run, &revisions, &states]).await?;
     let children = calls.iter().filter(|call| is_ours(call)).flat_map(|call| &call.children).collect();
     insert(client, children).await?;
@@ -375,11 +390,11 @@ async fn end(to: &impl Ask, calls: Vec<&End>) -> Result<Holds, Failed> {
          $7::bytea[]) AS new (run, fence, status, at, code, answer, state) JOIN ours USING (run, fence)), \
          done AS (DELETE FROM progress WHERE run = ANY (ARRAY (SELECT run FROM new WHERE state IS NULL))), \
          dead AS (UPDATE progress SET status = 'ended', waited_for = false, state = new.state FROM new \
-         WHERE progress.run = new.run AND new.state IS NOT NULL) \
+         WHERE progress.run = new.run AND progress.run = ANY ($1) AND new.state IS NOT NULL) \
          INSERT INTO ends (run, status, at, fence, claim_until, answer_status, answer) \
          SELECT new.run, new.status, new.at, new.fence, new.at + claim_retention, new.code, new.answer \
-         FROM new JOIN runs ON runs.id = new.run ORDER BY new.run \
-         ON CONFLICT (run) DO UPDATE SET status = excluded.status, at = excluded.at, claim_until = excluded.claim_until, \
+         FROM new JOIN runs ON runs.id = new.run WHERE runs.id = ANY ($1) ORDER BY new.run \
+         ON CONFLICT (run) DO UPDATE SET status = excluded.status, at = excluded.at, fence = excluded.fence, claim_until = excluded.claim_until, \
          answer_status = excluded.answer_status, answer = excluded.answer RETURNING run, fence",
         ours()
     );

@@ -58,6 +58,10 @@ pub(super) async fn bring_up_to_date(client: &mut Client) -> Result<(), SchemaEr
     if found > newest {
         return Err(SchemaError::Newer { found });
     }
+    if (1..newest).contains(&found) {
+        // Whoever had it may still be writing, to tables as they were.
+        take(client).await?;
+    }
     for (number, step) in (1..=newest).zip(STEPS).filter(|(number, _)| *number > found) {
         Durable::Schema.reached(Moment::Before);
         let transaction = client.transaction().await?;
