@@ -23,7 +23,7 @@ use causeway_core::name::{
 use causeway_core::operation::{Begin, CallPlan, Part, Plan, Run, RunStatus, StepPlan, Steps};
 use causeway_core::priority::Priority;
 use causeway_core::time::Wall;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde_json::json;
 
 use crate::support::Dice;
@@ -104,6 +104,7 @@ of_both!(
     what_operators_say_holds_and_is_told,
     attempts_are_found_by_what_they_are,
     what_an_older_lease_let_be_sent_is_in_doubt,
+    what_is_taken_up_again_is_not_ended_by_a_repetition,
     what_limits_have_told_last_is_what_is_known,
     what_is_old_goes_in_pieces,
     configurations_go_that_nobody_goes_by,
@@ -844,6 +845,33 @@ async fn attempts_are_found_by_what_they_are(kept: Kept) {
 }
 
 /// What a lease tells by itself.
+async fn what_is_taken_up_again_is_not_ended_by_a_repetition(kept: Kept) {
+    let store = kept.open().await;
+    for n in 0..200 {
+        let id = format!("run_{n:03}");
+        assert!(is_new(&*store, queued(&id, "a", Priority::Normal)).await);
+        let lease = async || store.lease(name("stripe"), in_a_minute(), 9).await.expect("it works");
+        let fences = async || lease().await.iter().map(|leased| leased.ticket.fence).collect::<Vec<_>>();
+        assert_eq!(fences().await, [1]);
+        let dies = ending(&id, 1, Some("a"));
+        assert_eq!(store.finish_run(dies.clone()).await, Ok(true));
+        let reopened = Reopened {
+            id: RunId::new(id.as_str()),
+            is_resolved: false,
+            priority: Priority::Normal,
+            queue: Queue { integration: name("stripe"), not_before: Wall::from_unix_millis(1) },
+            progress: progress(8),
+        };
+        // The answer was lost, and it is asked again; meanwhile a person has seen the dead letter.
+        let (_, taken_up) = join(store.finish_run(dies.clone()), store.reopen(reopened)).await;
+        assert_eq!(taken_up, Ok(true), "{id}");
+        assert_eq!(fences().await, [3], "{id}");
+        assert_eq!(store.finish_run(dies).await, Ok(false), "{id}");
+        assert_eq!(store.finish_run(ending(&id, 3, None)).await, Ok(true), "{id}");
+        assert!(store.dead_letters(DeadFilter::default(), 9).await.expect("it works").is_empty(), "{id}");
+    }
+}
+
 async fn what_an_older_lease_let_be_sent_is_in_doubt(kept: Kept) {
     let store = kept.open().await;
     let mut new = queued("run_1", "shop", Priority::Normal);
