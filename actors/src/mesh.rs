@@ -5,7 +5,7 @@
 //! is gone ends with the last run that knows it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use actix::{Actor, Addr, Arbiter};
 use arc_swap::ArcSwap;
@@ -65,6 +65,7 @@ pub struct Mesh {
     seed: u64,
     seats: AtomicUsize,
     routers: AtomicU64,
+    stopping: Arc<AtomicBool>,
     max_runs: usize,
 }
 
@@ -100,6 +101,7 @@ impl Mesh {
             seed,
             seats: AtomicUsize::new(0),
             routers: AtomicU64::new(0),
+            stopping: Arc::default(),
             max_runs,
         };
         let log = Arc::new(log);
@@ -170,6 +172,7 @@ impl Mesh {
                 spans: self.spans.clone(),
                 clock: self.clock,
                 keeper: self.keeper.clone(),
+                stopping: Arc::clone(&self.stopping),
             },
             index,
             self.max_runs,
@@ -195,8 +198,10 @@ impl Mesh {
         told.into_iter().flatten().flatten().collect()
     }
 
-    /// Ends the I/O threads, and with them every attempt still out: call when the runs are drained.
+    /// Ends the I/O threads, and with them every attempt still out: call when the runs are drained. A run that waits for such an attempt
+    /// does not end by that: it is as after a crash.
     pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
         for arbiter in &self.arbiters {
             arbiter.stop();
         }

@@ -13,6 +13,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix::{Actor, Addr, AsyncContext, Context, SpawnHandle};
 use causeway_core::failure::{ErrorClass, Failure};
@@ -64,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) spans: Option<Arc<dyn Spans>>,
     pub(crate) clock: Clock,
     pub(crate) keeper: Option<Keeper>,
+    /// Whether integrations are being stopped for good: a call that is lost with one has not ended.
+    pub(crate) stopping: Arc<AtomicBool>,
 }
 
 /// One worker's router.
@@ -232,7 +235,8 @@ impl Router {
         let message = Execute { id, call, plan: Arc::clone(place.plan()), permit, reply };
         place.send(message).map_err(|_| overloaded(&place))?;
         flight.calls.push(OpenCall { id, step, place });
-        actix::spawn(await_step(ctx.address(), flight.run.id().clone(), id, answered));
+        let stopping = Arc::clone(&self.shared.stopping);
+        actix::spawn(await_step(ctx.address(), stopping, flight.run.id().clone(), id, answered));
         Ok(())
     }
 
@@ -508,6 +512,7 @@ fn overloaded(place: &Place) -> Failure {
 /// Waits for a call's answers and hands them to the router.
 async fn await_step(
     router: Addr<Router>,
+    stopping: Arc<AtomicBool>,
     run: RunId,
     call: CallId,
     mut answered: oneshot::Receiver<StepReply>,
@@ -516,6 +521,8 @@ async fn await_step(
         let (news, rest) = match answered.await {
             Ok(StepReply::Ended(end)) => (News::Ended(end), None),
             Ok(StepReply::Pending { attempts, rest }) => (News::Overdue(attempts), Some(rest)),
+            // Its run has not ended, and goes on in the next life.
+            Err(_) if stopping.load(Ordering::SeqCst) => return,
             Err(_) => (News::Lost, None),
         };
         if router.try_send(StepNews { run: run.clone(), call, news }).is_err() {

@@ -213,6 +213,19 @@ fn a_dead_actor_is_replaced_on_the_next_send() {
 }
 
 #[test]
+fn a_call_that_is_lost_because_the_process_ends_has_not_ended() {
+    let play = |_: usize, _: &_| Script::answers(200, "{}").after(millis(500));
+    World::until(&Setting::default(), play, async |world| {
+        let mut flying = world.dispatch(To::Plain, LONG);
+        world.now().await;
+        world.stop();
+        world.kill();
+        world.now().await;
+        assert!(flying.waits(), "what became of it is for the next life to find out");
+    });
+}
+
+#[test]
 fn a_dead_actors_successor_keeps_what_a_person_has_decided() {
     World::live(
         &Setting::default(),

@@ -98,6 +98,18 @@ impl World {
         play: impl Fn(usize, &WireRequest) -> Script + Send + Sync + 'static,
         life: impl AsyncFnOnce(&Self),
     ) {
+        Self::until(setting, play, async |world| {
+            life(world).await;
+            world.nothing_is_held().await;
+        });
+    }
+
+    /// The same, and what is under way at its end stays so.
+    pub(crate) fn until(
+        setting: &Setting,
+        play: impl Fn(usize, &WireRequest) -> Script + Send + Sync + 'static,
+        life: impl AsyncFnOnce(&Self),
+    ) {
         hush();
         let runtime =
             || tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
@@ -105,7 +117,6 @@ impl World {
             let world = Self::new(setting, play);
             world.now().await;
             life(&world).await;
-            world.nothing_is_held().await;
         });
     }
 
@@ -227,6 +238,11 @@ impl World {
     /// The process ends: what the next one is to know of limits.
     pub(crate) async fn settle(&self) -> Vec<causeway_core::limits::Record> {
         self.mesh.settle().await
+    }
+
+    /// And it stops what it has.
+    pub(crate) fn stop(&self) {
+        self.mesh.stop();
     }
 
     /// An integration on the board.
