@@ -4,6 +4,7 @@
 //! (nothing that travelled is on disk in the clear), `payload` (how it is written before it is sealed), `rows` and `limits` (what
 //! both write), `turns` (whose turn it is), `doubtful` (claims that were refused), `recent` (claims that wait for their first lease), `watch` (what a store tells of itself), `sqlite`, `postgres`.
 
+mod cipher;
 mod doubtful;
 mod limits;
 mod payload;

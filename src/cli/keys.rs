@@ -133,9 +133,9 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     let random = rustls::crypto::ring::default_provider().secure_random;
     let key = match kind {
         Kind::Encryption => sealing::new_key(),
-        Kind::Client | Kind::Operator => new(*kind, random)
-            .map_err(|_| CommandError::Failed("making a key: the system gives no random bytes".to_owned()))?,
+        Kind::Client | Kind::Operator => new(*kind, random).map_err(|_| sealing::NoRandom),
     };
+    let key = key.map_err(|error| CommandError::Failed(format!("making a key: {error}")))?;
     if *json {
         return output::show_json(&json!({ "kind": kind.to_string(), "key": key.as_str() }).to_string());
     }

@@ -13,16 +13,17 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
-use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use rand::Rng as _;
+use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use super::cipher::{Cipher, KEY, NONCE};
 use crate::failpoint::{Durable, Moment};
 
 const VERSION: u8 = 1;
-const NONCE: usize = 24;
-const KEY: usize = 32;
+/// What a sealed payload has behind it.
+const TAG: usize = 16;
 /// What the key that is made beside a database goes by.
 const OWN_KEY: &str = "local";
 
@@ -63,7 +64,7 @@ pub enum Unsealable {
 
 /// The keys: the first seals, all open.
 pub struct Keyring {
-    keys: Vec<(String, XChaCha20Poly1305)>,
+    keys: Vec<(String, Cipher)>,
 }
 
 /// Shows the names and never the keys.
@@ -122,15 +123,18 @@ impl Keyring {
     pub fn seal(&self, place: &str, payload: &[u8]) -> Vec<u8> {
         let Some((id, cipher)) = self.keys.first() else { return Vec::new() };
         // 24 bytes of chance: no nonce twice, whoever else seals with the key. The thread's generator is seeded by the system.
-        let nonce = XNonce::generate_from_rng(&mut rand::rng());
-        // It fails only for payloads of more than 256 GiB.
-        let sealed =
-            cipher.encrypt(&nonce, Payload { msg: payload, aad: place.as_bytes() }).unwrap_or_default();
-        let mut all = Vec::with_capacity(2 + id.len() + NONCE + sealed.len());
+        let mut nonce = [0; NONCE];
+        rand::rng().fill_bytes(&mut nonce);
+        let mut all = Vec::with_capacity(2 + id.len() + NONCE + payload.len() + TAG);
         all.extend([VERSION, u8::try_from(id.len()).unwrap_or(u8::MAX)]);
         all.extend_from_slice(id.as_bytes());
         all.extend_from_slice(&nonce);
-        all.extend_from_slice(&sealed);
+        let text = all.len();
+        all.extend_from_slice(payload);
+        // It fails only for payloads of more than 256 GiB.
+        if cipher.seal(&nonce, place.as_bytes(), &mut all, text).is_none() {
+            all.truncate(text);
+        }
         all
     }
 
@@ -140,13 +144,12 @@ impl Keyring {
     /// [`Unsealable`].
     pub fn open(&self, place: &str, sealed: &[u8]) -> Result<Vec<u8>, Unsealable> {
         let (id, rest) = parts(sealed).ok_or(Unsealable::Damaged)?;
-        let (nonce, text) = rest.split_at_checked(NONCE).ok_or(Unsealable::Damaged)?;
+        let (nonce, text) = rest.split_first_chunk::<NONCE>().ok_or(Unsealable::Damaged)?;
         let known = self.keys.iter().find(|(known, _)| known.as_bytes() == id);
         let Some((_, cipher)) = known else {
             return Err(Unsealable::NoSuchKey(String::from_utf8_lossy(id).into_owned()));
         };
-        let nonce = XNonce::try_from(nonce).map_err(|_| Unsealable::Damaged)?;
-        cipher.decrypt(&nonce, Payload { msg: text, aad: place.as_bytes() }).map_err(|_| Unsealable::Damaged)
+        cipher.open(nonce, place.as_bytes(), text).ok_or(Unsealable::Damaged)
     }
 }
 
@@ -157,21 +160,29 @@ fn parts(sealed: &[u8]) -> Option<(&[u8], &[u8])> {
     (*version == VERSION).then(|| rest.split_at_checked(usize::from(*length)))?
 }
 
-fn cipher(text: &str) -> Option<XChaCha20Poly1305> {
+fn cipher(text: &str) -> Option<Cipher> {
     let bytes = Zeroizing::new(STANDARD.decode(text).ok()?);
-    let key = Zeroizing::new(<[u8; KEY]>::try_from(bytes.as_slice()).ok()?);
-    Some(XChaCha20Poly1305::new(&Key::from(*key)))
+    Some(Cipher::new(Zeroizing::new(<[u8; KEY]>::try_from(bytes.as_slice()).ok()?)))
 }
 
+/// The system gives no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random bytes")]
+pub struct NoRandom;
+
 /// A new key, as configuration and key files have it.
-pub fn new_key() -> Zeroizing<String> {
-    let key = Zeroizing::new(<[u8; KEY]>::from(Key::generate()));
-    Zeroizing::new(STANDARD.encode(*key))
+///
+/// # Errors
+/// [`NoRandom`].
+pub fn new_key() -> Result<Zeroizing<String>, NoRandom> {
+    let mut key = Zeroizing::new([0; KEY]);
+    SystemRandom::new().fill(key.as_mut_slice()).map_err(|_| NoRandom)?;
+    Ok(Zeroizing::new(STANDARD.encode(*key)))
 }
 
 /// Makes a key file: whole or not at all, and on disk before anything is sealed with it.
 fn make(path: &Path) -> io::Result<Zeroizing<String>> {
-    let text = new_key();
+    let text = new_key().map_err(io::Error::other)?;
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     let unfinished = Path::new(&unfinished);
