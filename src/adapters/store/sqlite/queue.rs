@@ -77,9 +77,10 @@ fn due_in(
 }
 
 fn take(connection: &Connection, recent: &Recent, id: &str, until: Wall) -> rusqlite::Result<Option<Taken>> {
+    // `OR FAIL`: what a statement that fails leaves goes with its group, so it keeps no copies of pages to take itself back.
     let taken = connection
         .prepare_cached(
-            "UPDATE queue SET lease_until = ?2, fence = fence + 1 WHERE run = ?1 AND lease_until IS NULL \
+            "UPDATE OR FAIL queue SET lease_until = ?2, fence = fence + 1 WHERE run = ?1 AND lease_until IS NULL \
              RETURNING fence, cancel",
         )?
         .query_row(params![id, millis(until)], |row| Ok((row.get(0)?, row.get(1)?)))

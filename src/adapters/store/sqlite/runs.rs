@@ -18,6 +18,10 @@ use super::dead;
 const FENCE: &str = "coalesce((SELECT fence FROM queue WHERE run = ?1), (SELECT fence FROM ends WHERE run = ?1), \
                      (SELECT 0 FROM progress WHERE run = ?1))";
 
+/// What becomes of the end that a run has had before.
+const IF_ENDED: &str = "ON CONFLICT (run) DO UPDATE SET status = excluded.status, at = excluded.at, fence = excluded.fence, \
+                        claim_until = excluded.claim_until, answer_status = excluded.answer_status, answer = excluded.answer";
+
 /// Writes a run down; `Some` is the run that its key belongs to.
 pub(super) fn claim(connection: &Connection, row: &Row) -> rusqlite::Result<Option<SealedKnown>> {
     // Asked again, or the key is taken, or the key was taken and has run out.
@@ -144,15 +148,16 @@ fn is_ours(connection: &Connection, id: &str, fence: u32) -> rusqlite::Result<bo
 
 /// Ends a run; `false` where somebody else has it.
 pub(super) fn finish(connection: &Connection, end: &End) -> rusqlite::Result<bool> {
-    let ended = connection
-        .prepare_cached(&format!(
-            "INSERT INTO ends (run, status, at, fence, claim_until, answer_status, answer) \
-             SELECT id, ?2, ?3, ?4, ?3 + claim_retention, ?5, ?6 FROM runs WHERE id = ?1 AND {FENCE} = ?4 \
-             ON CONFLICT (run) DO UPDATE SET status = excluded.status, at = excluded.at, fence = excluded.fence, claim_until = excluded.claim_until, \
-             answer_status = excluded.answer_status, answer = excluded.answer"
-        ))?
-        .execute(params![end.id, end.status, end.at, end.fence, end.answer_status, end.answer])?;
-    if ended == 0 {
+    let end_it = |or: &str, if_ended: &str| {
+        connection
+            .prepare_cached(&format!(
+                "INSERT {or} INTO ends (run, status, at, fence, claim_until, answer_status, answer) \
+                 SELECT id, ?2, ?3, ?4, ?3 + claim_retention, ?5, ?6 FROM runs WHERE id = ?1 AND {FENCE} = ?4 {if_ended}"
+            ))?
+            .execute(params![end.id, end.status, end.at, end.fence, end.answer_status, end.answer])
+    };
+    // Most have not ended before. (`OR IGNORE` keeps no copies of pages, as what could take itself back would.)
+    if end_it("OR IGNORE", "")? == 0 && end_it("", IF_ENDED)? == 0 {
         return Ok(false);
     }
     match &end.state {
