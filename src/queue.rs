@@ -37,6 +37,8 @@ use tally::Tally;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it looks where nothing is known to wait.
 const LOOK_IDLE: Duration = Duration::from_secs(5);
+/// How often, at most, it looks because somebody else has put something in the queue.
+const LOOK_OTHERS: Duration = Duration::from_millis(5);
 /// How often the tallies are set right by the store, and new integrations get their workers.
 const TALLY_EVERY: Duration = Duration::from_secs(2);
 /// The most runs that are leased in one piece.
@@ -175,6 +177,7 @@ impl Queues {
 
 /// Keeps a worker for each integration, and the tallies right, for ever.
 pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
+    actix_web::rt::spawn(follow_others(Arc::clone(&state)));
     let mut workers: HashMap<IntegrationName, actix_web::rt::task::JoinHandle<()>> = HashMap::new();
     let (mut last, mut dead) = (state.clock().now(), BTreeMap::new());
     loop {
@@ -190,6 +193,16 @@ pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
                 .or_insert_with(|| actix_web::rt::spawn(serve(Arc::clone(&state), router.clone(), name)));
         }
         tokio::time::sleep(TALLY_EVERY).await;
+    }
+}
+
+/// Looks at once at what somebody else has put in the queues.
+async fn follow_others(state: Arc<State>) {
+    loop {
+        state.store().woken().await;
+        state.queues().look_everywhere();
+        // However often they do: what is woken meanwhile is looked at after it.
+        tokio::time::sleep(LOOK_OTHERS).await;
     }
 }
 

@@ -572,6 +572,12 @@ pub trait Store: Send + Sync + 'static {
     /// Takes back all leases that have run out by then.
     async fn release(&self, by: Wall) -> Result<usize, Unavailable>;
 
+    /// Returns when somebody else than this server may have put something in the queue, or brought it forward; never, where
+    /// nobody else does. Everything is looked at from time to time all the same.
+    async fn woken(&self) {
+        std::future::pending().await
+    }
+
     /// What waits at the integrations.
     async fn queues(&self) -> Result<Vec<QueueDepth>, Unavailable>;
 

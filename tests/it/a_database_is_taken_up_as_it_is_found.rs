@@ -17,6 +17,11 @@ const OURS: i64 = 0x4357_4159;
 /// A run that has ended, and not long ago, as every version has it.
 const OLD_RUN: &str = "INSERT INTO runs (id, operation, version, correlation_id, trace, priority, status, revision, created_at, \
                        finished_at, configuration, input) VALUES ('run_01', 'payments.charge', 1, 'c', 't', 'normal', 'succeeded', 0, 1, 4000000000000, ";
+/// The same, as PostgreSQL has it since how a run ended has a table of its own.
+const OLD_RUN_AND_END: &str = "INSERT INTO ends (run, status, at, fence) VALUES ('run_01', 'succeeded', 4000000000000, 0); \
+                               INSERT INTO runs (id, operation, version, correlation_id, trace, priority, created_at, \
+                               configuration, input) VALUES ('run_01', 'payments.charge', 1, 'c', 't', 'normal', 1, ";
+const ENDS_SINCE: usize = 7;
 
 fn keyed(key: &str) -> Ask {
     Ask::run("payments.charge", &charge()).header("idempotency-key", key)
@@ -83,7 +88,8 @@ async fn and_of_a_postgres_database_too() {
                       CREATE TABLE versions (version bigint NOT NULL PRIMARY KEY);";
         let versions: String =
             (1..=version).map(|version| format!("INSERT INTO versions VALUES ({version});")).collect();
-        let old = format!("{tables}{}{versions}{OLD_RUN}'\\x00', '\\x00')", steps[..version].concat());
+        let run = if version < ENDS_SINCE { OLD_RUN } else { OLD_RUN_AND_END };
+        let old = format!("{tables}{}{versions}{run}'\\x00', '\\x00')", steps[..version].concat());
         postgres::execute(&database.url, &old).await;
         goes_on(dir.path()).await;
     }

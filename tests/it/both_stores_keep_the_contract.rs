@@ -582,7 +582,7 @@ async fn made_older(kept: &Kept) {
         StoreUrl::Postgres(url) => {
             let older = older.replace(" INT", " bigint").replace("FLAG", "boolean NOT NULL DEFAULT false");
             let older = older.replace("BYTES", "bytea");
-            let version = "DELETE FROM versions WHERE version > 5";
+            let version = "DROP FUNCTION wake(); DELETE FROM versions WHERE version > 5";
             postgres::execute(&url.text, &format!("SET search_path TO causeway; {older} {version}")).await;
         }
     }
@@ -1106,6 +1106,45 @@ async fn a_server_that_the_database_was_taken_from_writes_nothing_more() {
     assert!(first.claim_run(run("run_2")).await.is_err());
     assert_eq!(second.unfinished_runs().await.unwrap(), [RunId::new("run_1")]);
     assert_eq!(second.record(RunId::new("run_1"), 0, progress(5)).await, Ok(true));
+}
+
+#[tokio::test]
+async fn who_brings_a_queued_run_forward_in_the_database_wakes_its_server() {
+    use futures_util::{StreamExt, stream};
+    use tokio_postgres::AsyncMessage;
+    let kept = Kept::postgres().await;
+    let StoreUrl::Postgres(url) = &kept.settings.url else { panic!("a database") };
+    let store = kept.open().await;
+    store.woken().await; // By what may have been before it listened.
+    let (client, mut connection) = tokio_postgres::connect(&url.text, tokio_postgres::NoTls).await.unwrap();
+    let mut said = Box::pin(stream::poll_fn(move |context| connection.poll_message(context)));
+    let (sender, mut pids) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(said)) = said.next().await {
+            if let AsyncMessage::Notification(notification) = said {
+                sender.send(notification.process_id()).unwrap();
+            }
+        }
+    });
+    client.batch_execute("LISTEN causeway_queue").await.unwrap();
+    // What the server writes itself wakes nobody: the first who does is who did it in the database.
+    assert!(is_new(&*store, queued("run_1", "a", Priority::Low)).await);
+    let leased = store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().remove(0);
+    assert_eq!(store.park(parked("run_1", leased.ticket, in_a_minute(), 4)).await, Ok(true));
+    assert!(store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().is_empty(), "it is not its time");
+    client.batch_execute("UPDATE causeway.queue SET not_before = 0 WHERE run = 'run_1'").await.unwrap();
+    let me: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    assert_eq!(pids.recv().await, Some(me));
+    store.woken().await;
+    assert_eq!(store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().len(), 1);
+    // It is told again after it has lost its connection.
+    let end_them = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND application_name = 'causeway'";
+    client.batch_execute(end_them).await.unwrap();
+    store.woken().await;
+    client.batch_execute("UPDATE causeway.queue SET lease_until = NULL").await.unwrap();
+    store.woken().await;
+    assert_eq!(pids.recv().await, Some(me));
 }
 
 #[tokio::test]

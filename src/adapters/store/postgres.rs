@@ -5,7 +5,7 @@
 //! database is still this server's (`schema::take`): one that it was taken from writes nothing more.
 //!
 //! The database belongs to one server at a time: a connection of its own holds a lock on it, and takes it again when the
-//! connection was lost.
+//! connection was lost. The same connection is told when somebody else puts something in the queue (`schema/8_woken.sql`).
 
 mod attempts;
 mod batch;
@@ -36,13 +36,14 @@ use causeway_core::limits::{Life, Record};
 use causeway_core::name::{IntegrationName, RunId};
 use causeway_core::time::Wall;
 use futures_util::future::LocalBoxFuture;
+use futures_util::{StreamExt, stream};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::{Client, Config};
+use tokio_postgres::{AsyncMessage, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::OpenError;
@@ -72,6 +73,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: usize = 50;
 /// How often it is looked whether the database is still held.
 const KEEP: Duration = Duration::from_secs(1);
+/// Asks to be told when somebody else puts something in the queue.
+const LISTEN: &str = "LISTEN causeway_queue";
 
 /// What the thread knows.
 struct Parts {
@@ -95,6 +98,7 @@ pub(super) struct PostgresStore {
     turns: AtomicUsize,
     doubtful: Doubtful,
     recent: Arc<Recent>,
+    woken: Arc<Notify>,
 }
 
 impl PostgresStore {
@@ -113,11 +117,13 @@ impl PostgresStore {
         let (jobs, asked) = mpsc::unbounded_channel();
         let (opened, told) = oneshot::channel();
         let (keys, watch) = (Arc::clone(&keyring), Watch::new(place.clone(), clock));
+        let woken = Arc::new(Notify::new());
+        let holding = Holding { config, tls, woken: Arc::clone(&woken) };
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime {
                 Ok(runtime) => {
-                    let serve = serve(config, tls, keys, watch, opened, asked);
+                    let serve = serve(holding, keys, watch, opened, asked);
                     tokio::task::LocalSet::new().block_on(&runtime, serve);
                 }
                 // Whoever waits to be told finds that nobody will.
@@ -135,6 +141,7 @@ impl PostgresStore {
             turns: AtomicUsize::new(0),
             doubtful: Doubtful::default(),
             recent: Arc::default(),
+            woken,
         })
     }
 
@@ -237,27 +244,50 @@ fn connector(url: &PostgresUrl) -> Result<MakeRustlsConnect, String> {
     Ok(MakeRustlsConnect::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
-async fn connect(config: &Config, tls: &MakeRustlsConnect) -> Result<Client, tokio_postgres::Error> {
-    let (client, connection) = config.connect(tls.clone()).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = describe(&error), "a connection to the store is lost");
-        }
-    });
-    client.batch_execute(SETUP).await?;
-    Ok(client)
+/// How the connection is made that holds the database, and is told what others do.
+struct Holding {
+    config: Config,
+    tls: MakeRustlsConnect,
+    woken: Arc<Notify>,
+}
+
+impl Holding {
+    async fn connect(&self) -> Result<Client, tokio_postgres::Error> {
+        let (client, mut connection) = self.config.connect(self.tls.clone()).await?;
+        let woken = Arc::clone(&self.woken);
+        tokio::spawn(async move {
+            let mut said = stream::poll_fn(move |context| connection.poll_message(context));
+            while let Some(said) = said.next().await {
+                match said {
+                    Ok(AsyncMessage::Notification(_)) => woken.notify_one(),
+                    Ok(AsyncMessage::Notice(notice)) => {
+                        tracing::debug!(notice = notice.message(), "the database server says");
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::debug!(error = describe(&error), "a connection to the store is lost");
+                        break;
+                    }
+                }
+            }
+        });
+        client.batch_execute(SETUP).await?;
+        client.batch_execute(LISTEN).await?;
+        // What was said before nobody heard.
+        self.woken.notify_one();
+        Ok(client)
+    }
 }
 
 /// What the thread does: opens the database, says so, and does what it is asked until nobody can ask any more.
 async fn serve(
-    config: Config,
-    tls: MakeRustlsConnect,
+    holding: Holding,
     keyring: Arc<Keyring>,
     watch: Watch,
     opened: oneshot::Sender<Result<(), String>>,
     mut asked: mpsc::UnboundedReceiver<Job>,
 ) {
-    let (holder, database) = match prepare(&config, &tls, &keyring, watch).await {
+    let (holder, database) = match prepare(&holding, &keyring, watch).await {
         Ok(prepared) => prepared,
         Err(error) => {
             let _ = opened.send(Err(error));
@@ -271,7 +301,7 @@ async fn serve(
         ends: Batch::new(),
         parks: Batch::new(),
     });
-    tokio::task::spawn_local(hold(holder, config, tls));
+    tokio::task::spawn_local(hold(holder, holding));
     if opened.send(Ok(())).is_err() {
         return;
     }
@@ -283,14 +313,9 @@ async fn serve(
     while under_way.join_next().await.is_some() {}
 }
 
-async fn prepare(
-    config: &Config,
-    tls: &MakeRustlsConnect,
-    keyring: &Keyring,
-    watch: Watch,
-) -> Result<(Client, Database), String> {
+async fn prepare(holding: &Holding, keyring: &Keyring, watch: Watch) -> Result<(Client, Database), String> {
     let said = |error: tokio_postgres::Error| describe(&error);
-    let mut client = connect(config, tls).await.map_err(said)?;
+    let mut client = holding.connect().await.map_err(said)?;
     let mut looked = 0;
     while !schema::lock(&client).await.map_err(said)? {
         looked += 1;
@@ -304,8 +329,9 @@ async fn prepare(
     schema::bring_up_to_date(&mut client).await.map_err(wrong)?;
     schema::check_keys(&mut client, keyring).await.map_err(wrong)?;
     let epoch = schema::take(&mut client).await.map_err(said)?;
-    let database =
-        Database::new(config.clone(), tls.clone(), epoch, watch).map_err(|error| error.to_string())?;
+    let Holding { config, tls, .. } = holding;
+    let database = Database::new(config.clone(), tls.clone(), epoch, watch);
+    let database = database.map_err(|error| error.to_string())?;
     // Whoever held a lease on it has ended, or writes nothing more.
     runs::mark_recovered(&database).await.map_err(|error| error.to_string())?;
     let leases = queue::release(&database, Wall::from_unix_millis(u64::MAX)).await;
@@ -327,13 +353,13 @@ async fn warn_of_what_is_not_kept(client: &Client) -> Result<(), tokio_postgres:
 }
 
 /// Holds the database, so that no other server takes it.
-async fn hold(mut client: Client, config: Config, tls: MakeRustlsConnect) {
+async fn hold(mut client: Client, holding: Holding) {
     loop {
         tokio::time::sleep(KEEP).await;
         if !client.is_closed() {
             continue;
         }
-        let Ok(next) = connect(&config, &tls).await else { continue };
+        let Ok(next) = holding.connect().await else { continue };
         match schema::lock(&next).await {
             Ok(true) => client = next,
             Ok(false) => tracing::error!(
@@ -510,6 +536,10 @@ impl Store for PostgresStore {
     async fn release(&self, by: Wall) -> Result<usize, Unavailable> {
         self.take_back().await?;
         self.ask(move |to| async move { queue::release(&to.database, by).await }).await
+    }
+
+    async fn woken(&self) {
+        self.woken.notified().await;
     }
 
     async fn queues(&self) -> Result<Vec<QueueDepth>, Unavailable> {

@@ -26,7 +26,7 @@ const TRANSACTION: Duration = Duration::from_secs(15);
 const TRIES: usize = 3;
 /// What holds for each connection. A server that acknowledges before it has written would make us do the same. There is an
 /// index for all that is asked often: a plan that was made while a table was small would go through it when it is large.
-pub(super) const SETUP: &str = "SET search_path TO causeway; SET statement_timeout TO '10s'; SET lock_timeout TO '5s'; \
+pub(super) const SETUP: &str = "SET search_path TO causeway; SET causeway.serves TO on; SET statement_timeout TO '10s'; SET lock_timeout TO '5s'; \
      SET enable_seqscan TO off; SET jit TO off; \
      SET idle_in_transaction_session_timeout TO '15s'; SET default_transaction_isolation TO 'read committed'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";

@@ -8,7 +8,7 @@ use super::database::describe;
 use crate::failpoint::{Durable, Moment};
 
 /// The steps, in order; one that has been released is never changed.
-pub(super) const STEPS: [&str; 7] = [
+pub(super) const STEPS: [&str; 8] = [
     include_str!("schema/1_store.sql"),
     include_str!("schema/2_attempts.sql"),
     include_str!("schema/3_inquiries.sql"),
@@ -16,6 +16,7 @@ pub(super) const STEPS: [&str; 7] = [
     include_str!("schema/5_limits.sql"),
     include_str!("schema/6_queue.sql"),
     include_str!("schema/7_progress.sql"),
+    include_str!("schema/8_woken.sql"),
 ];
 
 /// Whose the database is, as long as the connection stands: `CWAY`, twice.
