@@ -38,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often it looks where nothing is known to wait.
 const LOOK_IDLE: Duration = Duration::from_secs(5);
 /// How often, at most, it looks because somebody else has put something in the queue.
-const LOOK_OTHERS: Duration = Duration::from_millis(5);
+const LOOK_OTHERS: Duration = Duration::from_millis(500);
 /// How often the tallies are set right by the store, and new integrations get their workers.
 const TALLY_EVERY: Duration = Duration::from_secs(2);
 /// The most runs that are leased in one piece.
@@ -177,12 +177,15 @@ impl Queues {
 
 /// Keeps a worker for each integration, and the tallies right, for ever.
 pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
-    actix_web::rt::spawn(follow_others(Arc::clone(&state)));
+    futures_util::future::join(keep_workers(&state, &router), follow_others(&state)).await;
+}
+
+async fn keep_workers(state: &Arc<State>, router: &Addr<Router>) {
     let mut workers: HashMap<IntegrationName, actix_web::rt::task::JoinHandle<()>> = HashMap::new();
     let (mut last, mut dead) = (state.clock().now(), BTreeMap::new());
     loop {
-        count(&state, &mut last).await;
-        tell_dead(&state, &mut dead).await;
+        count(state, &mut last).await;
+        tell_dead(state, &mut dead).await;
         let directory = state.mesh().directory();
         let mut names: Vec<IntegrationName> = directory.places().map(|place| place.name().clone()).collect();
         // Of one that is gone there may be runs that began when it was there.
@@ -190,18 +193,18 @@ pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
         for name in names {
             workers
                 .entry(name.clone())
-                .or_insert_with(|| actix_web::rt::spawn(serve(Arc::clone(&state), router.clone(), name)));
+                .or_insert_with(|| actix_web::rt::spawn(serve(Arc::clone(state), router.clone(), name)));
         }
         tokio::time::sleep(TALLY_EVERY).await;
     }
 }
 
-/// Looks at once at what somebody else has put in the queues.
-async fn follow_others(state: Arc<State>) {
+/// Looks at once at what somebody else has put in the queues. Where, is not told: every worker looks, so it is not for every row of
+/// somebody who goes on.
+async fn follow_others(state: &State) {
     loop {
         state.store().woken().await;
         state.queues().look_everywhere();
-        // However often they do: what is woken meanwhile is looked at after it.
         tokio::time::sleep(LOOK_OTHERS).await;
     }
 }

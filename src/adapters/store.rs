@@ -1,7 +1,7 @@
 //! The store: what must survive the process, behind the port of [`causeway_actors::store`].
 //!
 //! `store.url` chooses where it is: [`open`] gives an SQLite file back, or a PostgreSQL database. The parts: `sealing`
-//! (nothing that travelled is on disk in the clear), `payload` (how it is written before it is sealed), `rows` and `limits` (what
+//! (nothing that travelled is on disk in the clear) with `cipher`, `payload` (how it is written before it is sealed), `rows` and `limits` (what
 //! both write), `turns` (whose turn it is), `doubtful` (claims that were refused), `recent` (claims that wait for their first lease), `watch` (what a store tells of itself), `sqlite`, `postgres`.
 
 mod cipher;
