@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use causeway_actors::store::NewRun;
+use causeway_core::name::RunId;
 use causeway_core::time::Mono;
 
 /// The most that are remembered; beyond them the next start finds what was left.
@@ -22,8 +23,8 @@ pub(super) struct Doubtful {
 }
 
 /// The ids that a claim would have written.
-pub(super) fn ids_of(run: &NewRun) -> Vec<String> {
-    let mut ids = vec![run.id.to_string()];
+pub(super) fn ids_of(run: &NewRun) -> Vec<RunId> {
+    let mut ids = vec![run.id.clone()];
     ids.extend(run.progress.children.iter().flat_map(ids_of));
     ids
 }
@@ -34,10 +35,10 @@ impl Doubtful {
     }
 
     /// These may be on disk.
-    pub(super) fn add(&self, ids: Vec<String>, now: Mono) {
+    pub(super) fn add(&self, ids: &[RunId], now: Mono) {
         let mut runs = self.locked();
         if runs.len() < MAX {
-            runs.extend(ids.into_iter().map(|id| (id, now)));
+            runs.extend(ids.iter().map(|id| (id.to_string(), now)));
         }
     }
 
@@ -47,11 +48,11 @@ impl Doubtful {
     }
 
     /// These were claimed after all.
-    pub(super) fn remove(&self, ids: &[String]) {
+    pub(super) fn remove(&self, ids: &[RunId]) {
         let mut runs = self.locked();
         if !runs.is_empty() {
             ids.iter().for_each(|id| {
-                runs.remove(id);
+                runs.remove(id.as_str());
             });
         }
     }
@@ -80,13 +81,13 @@ mod tests {
     fn what_may_get_there_late_is_taken_back_again() {
         let (doubtful, late) = (Doubtful::default(), Duration::from_secs(60));
         let at = |secs| Mono::from_origin(Duration::from_secs(secs));
-        doubtful.add(vec!["run_1".to_owned()], at(0));
-        doubtful.add(vec!["run_2".to_owned()], at(30));
+        doubtful.add(&[RunId::new("run_1")], at(0));
+        doubtful.add(&[RunId::new("run_2")], at(30));
         doubtful.taken_back(&doubtful.all(), at(59), late);
         assert_eq!(doubtful.all(), ["run_1", "run_2"]);
         doubtful.taken_back(&doubtful.all(), at(60), late);
         assert_eq!(doubtful.all(), ["run_2"]);
-        doubtful.remove(&["run_2".to_owned()]);
+        doubtful.remove(&[RunId::new("run_2")]);
         assert!(!doubtful.has("run_2"));
     }
 }

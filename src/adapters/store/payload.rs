@@ -9,21 +9,66 @@ use causeway_core::json::Json;
 use causeway_core::operation::Snapshot;
 use causeway_core::time::Wall;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Why a payload that was opened cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not as this version writes it: {0}")]
 pub(super) struct Unreadable(String);
 
-#[derive(Serialize, Deserialize)]
+/// What is written is borrowed from what it is written of, and read as what has names of its own.
+#[derive(Serialize)]
+struct ProgressToWrite<'a> {
+    revision: u32,
+    snapshot: &'a Snapshot,
+    intents: Vec<IntentToWrite<'a>>,
+}
+
+#[derive(Serialize)]
+struct IntentToWrite<'a> {
+    step: usize,
+    role: Role,
+    at: u64,
+    method: &'a str,
+    path: &'a str,
+    headers: HeadersToWrite<'a>,
+    body: Option<&'a Bytes>,
+    in_doubt: bool,
+    lease: Option<u32>,
+}
+
+/// Pairs of a name and bytes.
+struct HeadersToWrite<'a>(&'a HeaderMap);
+
+impl Serialize for HeadersToWrite<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pairs = serializer.serialize_seq(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            pairs.serialize_element(&(name.as_str(), BytesToWrite(value.as_bytes())))?;
+        }
+        pairs.end()
+    }
+}
+
+struct BytesToWrite<'a>(&'a [u8]);
+
+impl Serialize for BytesToWrite<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+#[cfg_attr(test, derive(Serialize))]
+#[derive(Deserialize)]
 struct WrittenProgress {
     revision: u32,
     snapshot: Snapshot,
     intents: Vec<WrittenIntent>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+#[derive(Deserialize)]
 struct WrittenIntent {
     step: usize,
     role: Role,
@@ -44,15 +89,24 @@ const fn yes() -> bool {
     true
 }
 
+/// Room for what is written beside texts and bodies, in bytes.
+const ROOM: usize = 512;
+
+/// Writes something by names, into as much room at once as it is likely to need.
+fn packed(value: &impl Serialize, room: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ROOM + room);
+    // Nothing in it can fail to be written.
+    match value.serialize(&mut rmp_serde::Serializer::new(&mut bytes).with_struct_map()) {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Writes how a run stands.
 pub(super) fn of_progress(progress: &Progress) -> Vec<u8> {
-    let written = WrittenProgress {
-        revision: progress.revision,
-        snapshot: progress.snapshot.clone(),
-        intents: progress.intents.iter().map(of_intent).collect(),
-    };
-    // Nothing in it can fail to be written.
-    rmp_serde::to_vec_named(&written).unwrap_or_default()
+    let intents: Vec<_> = progress.intents.iter().map(of_intent).collect();
+    let room = intents.iter().map(|intent| ROOM + intent.body.map_or(0, Bytes::len)).sum();
+    packed(&ProgressToWrite { revision: progress.revision, snapshot: &progress.snapshot, intents }, room)
 }
 
 /// Reads how a run stands that has this input.
@@ -66,7 +120,7 @@ pub(super) fn progress(bytes: &[u8], input: &Bytes) -> Result<Progress, Unreadab
 #[derive(Serialize)]
 struct AttemptToWrite<'a> {
     /// The record's fields, without their names.
-    fields: Bytes,
+    fields: BytesToWrite<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<&'a str>,
     /// Whether the input is the run's.
@@ -94,10 +148,15 @@ pub(super) type ReadAttempt = (AttemptRecord, Option<Json>, bool);
 
 /// Writes what became of an attempt, and the input of its call.
 pub(super) fn of_attempt(record: &AttemptRecord, input: Option<&Json>, repeats: bool) -> Vec<u8> {
+    let long =
+        [&record.request_headers, &record.request_body, &record.response_headers, &record.response_body];
+    let room = long.iter().filter_map(|text| text.as_ref()).map(String::len).sum::<usize>();
+    let mut fields = Vec::with_capacity(ROOM + room);
     // Nothing in it can fail to be written.
-    let fields = Bytes::from(rmp_serde::to_vec(record).unwrap_or_default());
-    let written = AttemptToWrite { fields, input: input.map(Json::as_str), repeats };
-    rmp_serde::to_vec_named(&written).unwrap_or_default()
+    let _ = record.serialize(&mut rmp_serde::Serializer::new(&mut fields));
+    let (input, fields) = (input.map(Json::as_str), BytesToWrite(&fields));
+    let room = fields.0.len() + input.map_or(0, str::len);
+    packed(&AttemptToWrite { fields, input, repeats }, room)
 }
 
 /// Reads what became of an attempt, and the input of its call. `of_run` is its run's input, if that is to be had.
@@ -115,19 +174,16 @@ pub(super) fn attempt(bytes: &[u8], of_run: Option<Bytes>) -> Result<ReadAttempt
     Ok((record, input.map_err(|error| unreadable(&error))?, repeats))
 }
 
-fn of_intent(intent: &Intent) -> WrittenIntent {
+fn of_intent(intent: &Intent) -> IntentToWrite<'_> {
     let Intent { step, role, at, request, in_doubt, lease, repeats_input } = intent;
-    let header = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
-    };
-    WrittenIntent {
+    IntentToWrite {
         step: *step,
         role: *role,
         at: at.unix_millis(),
-        method: request.method.as_str().to_owned(),
-        path: request.path_and_query.clone(),
-        headers: request.headers.iter().map(header).collect(),
-        body: (!repeats_input).then(|| request.body.clone()),
+        method: request.method.as_str(),
+        path: &request.path_and_query,
+        headers: HeadersToWrite(&request.headers),
+        body: (!repeats_input).then_some(&request.body),
         in_doubt: *in_doubt,
         lease: *lease,
     }
@@ -165,6 +221,37 @@ mod tests {
             "disposition": "succeeded"
         });
         serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn how_a_run_stands_is_written_as_it_is_read() {
+        let input = Json::of(&"the input");
+        let mut run = super::super::sqlite::tests::run("run_1", None, Some("stripe"), None);
+        let mut headers = HeaderMap::new();
+        headers.append("accept", HeaderValue::from_static("a"));
+        headers.append("accept", HeaderValue::from_bytes(b"\xff").unwrap());
+        let intent = |body: &Bytes, repeats_input| Intent {
+            step: 0,
+            role: Role::Primary,
+            at: Wall::from_unix_millis(7),
+            request: Materialised {
+                method: Method::POST,
+                path_and_query: "/v1?a=b".to_owned(),
+                headers: headers.clone(),
+                body: body.clone(),
+            },
+            in_doubt: true,
+            lease: Some(3),
+            repeats_input,
+        };
+        run.progress.intents = vec![intent(&Bytes::from_static(b"body"), false), intent(input.bytes(), true)];
+        let bytes = of_progress(&run.progress);
+        let read = progress(&bytes, input.bytes()).unwrap();
+        assert_eq!((read.revision, &read.snapshot), (run.progress.revision, &run.progress.snapshot));
+        assert_eq!(format!("{:?}", read.intents), format!("{:?}", run.progress.intents));
+        // As what has names of its own is written, which is how it was always written.
+        let written: WrittenProgress = rmp_serde::from_slice(&bytes).unwrap();
+        assert_eq!(rmp_serde::to_vec_named(&written).unwrap(), bytes);
     }
 
     #[test]

@@ -169,14 +169,9 @@ impl PostgresStore {
 }
 
 impl PostgresStore {
-    async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
-        let row = rows::Row::seal(run, &self.keyring);
-        // Before it is on disk, for it may be leased as soon as it is.
-        self.recent.keep(run, self.clock.now().wall);
+    async fn claim(&self, row: &Arc<rows::Row>) -> Result<Claimed, Unavailable> {
+        let row = Arc::clone(row);
         let known = self.ask(move |to| async move { to.claims.write(&to.database, row).await? }).await;
-        if !matches!(known, Ok(None)) {
-            self.recent.forget(run.id.as_str());
-        }
         match known? {
             None => Ok(Claimed::New),
             Some(known) => known.open(&self.keyring).map(Claimed::Known),
@@ -373,19 +368,22 @@ async fn hold(mut client: Client, holding: Holding) {
 #[async_trait]
 impl Store for PostgresStore {
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable> {
-        let ids = doubtful::ids_of(&run);
-        let claimed = self.claim(&run).await;
-        let claimed = match claimed {
-            // It is taken by one that nobody was promised.
-            Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str()) => {
-                self.take_back().await?;
-                self.claim(&run).await
-            }
-            claimed => claimed,
-        };
+        let (id, ids) = (run.id.clone(), doubtful::ids_of(&run));
+        let row = Arc::new(rows::Row::seal(&run, &self.keyring));
+        // Before it is on disk, for it may be leased as soon as it is.
+        self.recent.keep(run, self.clock.now().wall);
+        let mut claimed = self.claim(&row).await;
+        if !matches!(claimed, Ok(Claimed::New)) {
+            self.recent.forget(id.as_str());
+        }
+        // It is taken by one that nobody was promised.
+        if matches!(&claimed, Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str())) {
+            self.take_back().await?;
+            claimed = self.claim(&row).await;
+        }
         match &claimed {
             Ok(_) => self.doubtful.remove(&ids),
-            Err(_) => self.doubtful.add(ids, self.clock.mono()),
+            Err(_) => self.doubtful.add(&ids, self.clock.mono()),
         }
         claimed
     }

@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use causeway_actors::store::{Leased, NewRun, Progress, Ticket};
+use causeway_actors::store::{Leased, NewRun, Ticket};
+use causeway_core::name::RunId;
 use causeway_core::time::Wall;
 
 /// The most runs that are kept.
@@ -26,7 +27,7 @@ pub(super) struct Recent(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    runs: HashMap<String, NewRun>,
+    runs: HashMap<RunId, NewRun>,
     bytes: usize,
     /// When it was last looked for old ones.
     swept_at: Wall,
@@ -38,17 +39,17 @@ impl Recent {
     }
 
     /// Keeps a run that is about to be claimed, if it is due now and there is room.
-    pub(super) fn keep(&self, run: &NewRun, now: Wall) {
+    pub(super) fn keep(&self, mut run: NewRun, now: Wall) {
         let is_due = run.queue.as_ref().is_some_and(|queue| queue.not_before <= now);
-        let size = size(run);
+        let size = size(&run);
         let mut kept = self.locked();
         if !is_due || !kept.has_room(size, now) {
             return;
         }
         // As it is read from the disk: its key is the claim's alone, and its children are runs of their own by then.
-        let progress = Progress { children: Vec::new(), ..run.progress.clone() };
-        let copy = NewRun { claim: None, progress, ..run.clone() };
-        if kept.runs.insert(run.id.to_string(), copy).is_none() {
+        run.claim = None;
+        run.progress.children = Vec::new();
+        if kept.runs.insert(run.id.clone(), run).is_none() {
             kept.bytes += size;
         }
     }
@@ -116,7 +117,7 @@ mod tests {
     fn a_run_is_had_once_and_under_its_first_lease_alone() {
         let recent = Recent::default();
         for id in ["run_1", "run_2", "run_3"] {
-            recent.keep(&waits(id, 1), NOW);
+            recent.keep(waits(id, 1), NOW);
         }
         let leased = recent.leased("run_1", 1, true).unwrap();
         assert_eq!((leased.run.id.as_str(), leased.ticket.fence, leased.cancelled), ("run_1", 1, true));
@@ -131,8 +132,8 @@ mod tests {
     #[test]
     fn what_waits_for_its_time_or_for_its_caller_is_not_kept() {
         let recent = Recent::default();
-        recent.keep(&waits("run_1", 10_001), NOW);
-        recent.keep(&NewRun { queue: None, ..waits("run_2", 1) }, NOW);
+        recent.keep(waits("run_1", 10_001), NOW);
+        recent.keep(NewRun { queue: None, ..waits("run_2", 1) }, NOW);
         assert!(recent.locked().runs.is_empty());
     }
 
@@ -140,13 +141,13 @@ mod tests {
     fn there_is_no_more_than_there_is_room_for_and_what_is_old_makes_room() {
         let recent = Recent::default();
         for n in 0..MAX_RUNS + 10 {
-            recent.keep(&waits(&format!("run_{n}"), 1), NOW);
+            recent.keep(waits(&format!("run_{n}"), 1), NOW);
         }
         assert_eq!(recent.locked().runs.len(), MAX_RUNS);
-        recent.keep(&waits("run_new", 1), NOW + OLD);
+        recent.keep(waits("run_new", 1), NOW + OLD);
         assert_eq!(recent.locked().runs.len(), 1);
         let large = Json::of(&"x".repeat(MAX_BYTES));
-        recent.keep(&NewRun { input: large, ..waits("run_large", 1) }, NOW + OLD);
+        recent.keep(NewRun { input: large, ..waits("run_large", 1) }, NOW + OLD);
         assert_eq!(recent.locked().runs.len(), 1);
         recent.forget("run_new");
         assert_eq!(recent.locked().bytes, 0);

@@ -100,14 +100,9 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
-    async fn claim(&self, run: &NewRun) -> Result<Claimed, Unavailable> {
-        let row = rows::Row::seal(run, &self.keyring);
-        // Before it is on disk, for it may be leased as soon as it is.
-        self.recent.keep(run, self.clock.now().wall);
+    async fn claim(&self, row: &Arc<rows::Row>) -> Result<Claimed, Unavailable> {
+        let row = Arc::clone(row);
         let known = self.writer.write(Durable::Claim, move |connection| runs::claim(connection, &row)).await;
-        if !matches!(known, Ok(None)) {
-            self.recent.forget(run.id.as_str());
-        }
         match known? {
             None => Ok(Claimed::New),
             Some(known) => known.open(&self.keyring).map(Claimed::Known),
@@ -185,19 +180,22 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn claim_run(&self, run: NewRun) -> Result<Claimed, Unavailable> {
-        let ids = doubtful::ids_of(&run);
-        let claimed = self.claim(&run).await;
-        let claimed = match claimed {
-            // It is taken by one that nobody was promised.
-            Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str()) => {
-                self.take_back().await?;
-                self.claim(&run).await
-            }
-            claimed => claimed,
-        };
+        let (id, ids) = (run.id.clone(), doubtful::ids_of(&run));
+        let row = Arc::new(rows::Row::seal(&run, &self.keyring));
+        // Before it is on disk, for it may be leased as soon as it is.
+        self.recent.keep(run, self.clock.now().wall);
+        let mut claimed = self.claim(&row).await;
+        if !matches!(claimed, Ok(Claimed::New)) {
+            self.recent.forget(id.as_str());
+        }
+        // It is taken by one that nobody was promised.
+        if matches!(&claimed, Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str())) {
+            self.take_back().await?;
+            claimed = self.claim(&row).await;
+        }
         match &claimed {
             Ok(_) => self.doubtful.remove(&ids),
-            Err(_) => self.doubtful.add(ids, self.clock.mono()),
+            Err(_) => self.doubtful.add(&ids, self.clock.mono()),
         }
         claimed
     }
@@ -603,7 +601,7 @@ pub(super) mod tests {
             [of("run_1"), run("run_2", None, Some("stripe"), None), run("run_3", None, Some("stripe"), None)]
         {
             store.claim_run(refused.clone()).await.unwrap();
-            store.doubtful.add(doubtful::ids_of(&refused), store.clock.mono());
+            store.doubtful.add(&doubtful::ids_of(&refused), store.clock.mono());
         }
         let stripe = IntegrationName::new("stripe").unwrap();
         let until = Clock::start().now().wall + Duration::from_secs(60);
@@ -615,7 +613,7 @@ pub(super) mod tests {
         assert!(store.run(RunId::new("run_2")).await.unwrap().is_some(), "somebody had begun with it");
         assert!(store.doubtful.all().is_empty());
         // Asked again, and promised this time.
-        store.doubtful.add(vec!["run_5".to_owned()], store.clock.mono());
+        store.doubtful.add(&[RunId::new("run_5")], store.clock.mono());
         store.claim_run(run("run_5", None, None, None)).await.unwrap();
         store.release(until).await.unwrap();
         assert!(store.run(RunId::new("run_5")).await.unwrap().is_some());

@@ -1,6 +1,7 @@
 //! What is written and read of runs: many at once, in few statements. Each may be done twice.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use causeway_actors::store::{RunFilter, Unavailable};
 use causeway_core::name::RunId;
@@ -39,12 +40,12 @@ pub(super) fn limit_of(limit: usize) -> i64 {
 pub(super) struct Claims;
 
 impl Kind for Claims {
-    type Call = Row;
+    type Call = Arc<Row>;
     type Done = Result<Option<SealedKnown>, Unavailable>;
 
-    async fn write(database: &Database, calls: &[Row]) -> Result<Vec<Self::Done>, Failed> {
+    async fn write(database: &Database, calls: &[Arc<Row>]) -> Result<Vec<Self::Done>, Failed> {
         let count = calls.len();
-        let all: Vec<&Row> = calls.iter().collect();
+        let all: Vec<&Row> = calls.iter().map(Arc::as_ref).collect();
         // Most are new, and alone.
         let inserted = if calls.iter().all(|row| row.children.is_empty()) {
             insert_once(&Alone { database, what: Durable::Claim, calls: count }, all.clone()).await?
@@ -63,7 +64,7 @@ impl Kind for Claims {
             claimed => claimed.map(Vec::into_iter).map_err(|error| unavailable(&error)),
         };
         let lost = || Unavailable("a claim was written without a result".to_owned());
-        let done = |row: &Row| match &mut claimed {
+        let done = |row: &Arc<Row>| match &mut claimed {
             _ if inserted.contains(&row.id) => Ok(None),
             Ok(known) => known.next().ok_or_else(lost),
             Err(error) => Err(error.clone()),
