@@ -102,7 +102,8 @@ def show(name: str, seen: dict[str, Seen]) -> int:
     if errors := journalled.errors + safe.errors:
         print(f"!!! VOID: {errors} errors, or the rate was not reached")
         return 1
-    print(f"\nThe journal costs {spread(waited, 0)} µs of waiting (p50) and "
+    commits = [mine - others for mine, others in zip(journalled.commits, safe.commits, strict=True)]
+    print(f"\nThe journal is {spread(commits, 2)} group commits of an operation, and costs {spread(waited, 0)} µs of waiting (p50) and "
           f"{statistics.median(journalled.cpu_us) - statistics.median(safe.cpu_us):.0f} µs of CPU: "
-          f"{spread(in_commits, 2)} group commits; ≤ {COMMITS}: {judge(in_commits, COMMITS, noise_of=[journalled.p50_us, safe.p50_us])}")
+          f"as long as {spread(in_commits, 2)} group commits; ≤ {COMMITS}: {judge(in_commits, COMMITS, noise_of=[journalled.p50_us, safe.p50_us])}")
     return 0
