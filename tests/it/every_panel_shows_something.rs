@@ -45,8 +45,11 @@ scope = "endpoints"
 endpoints = ["balance"]
 "#;
 
-/// Can be asked whether it has acted, and is asked later.
+/// Can be asked whether it has acted, and is asked later. Its breaker stays closed, however many rounds there are: each has a failure.
 const BOOK: &str = r#"
+[breaker]
+failures = 1000
+
 [endpoints.find]
 method = "GET"
 path = "/v1/charges"

@@ -69,10 +69,10 @@ impl Prometheus {
         if document["status"] == "success" { Ok(document["data"].take()) } else { Err(answer) }
     }
 
-    /// Every value of a query, from a time in Unix seconds until another, twice a second.
+    /// Every value of a query, from a time in Unix seconds until another: so often that what one scrape alone has seen is among them.
     pub(crate) async fn values(&self, query: &str, from: f64, until: f64) -> Result<Vec<f64>, String> {
         let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
-        let path = format!("/api/v1/query_range?query={query}&start={from}&end={until}&step=0.5");
+        let path = format!("/api/v1/query_range?query={query}&start={from}&end={until}&step=0.1");
         let data = self.ask(&path).await?;
         let series = data["result"].as_array().expect("a list of series").iter();
         let points = series.flat_map(|series| series["values"].as_array().expect("a list of points"));
