@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use causeway_actors::store::NewRun;
+use causeway_actors::store::{Claimed, NewRun, Unavailable};
 use causeway_core::name::RunId;
 use causeway_core::time::Mono;
 
@@ -54,6 +54,19 @@ impl Doubtful {
             ids.iter().for_each(|id| {
                 runs.remove(id.as_str());
             });
+        }
+    }
+
+    /// Whether a key was found taken by one that nobody was promised.
+    pub(super) fn has_taken(&self, claimed: &Result<Claimed, Unavailable>) -> bool {
+        matches!(claimed, Ok(Claimed::Known(known)) if self.has(known.id.as_str()))
+    }
+
+    /// What has become of a claim that would have written these.
+    pub(super) fn follow(&self, claimed: &Result<Claimed, Unavailable>, ids: &[RunId], now: Mono) {
+        match claimed {
+            Ok(_) => self.remove(ids),
+            Err(_) => self.add(ids, now),
         }
     }
 

@@ -376,15 +376,11 @@ impl Store for PostgresStore {
         if !matches!(claimed, Ok(Claimed::New)) {
             self.recent.forget(id.as_str());
         }
-        // It is taken by one that nobody was promised.
-        if matches!(&claimed, Ok(Claimed::Known(known)) if self.doubtful.has(known.id.as_str())) {
+        if self.doubtful.has_taken(&claimed) {
             self.take_back().await?;
             claimed = self.claim(&row).await;
         }
-        match &claimed {
-            Ok(_) => self.doubtful.remove(&ids),
-            Err(_) => self.doubtful.add(&ids, self.clock.mono()),
-        }
+        self.doubtful.follow(&claimed, &ids, self.clock.mono());
         claimed
     }
 
