@@ -204,6 +204,7 @@ async fn keep_workers(state: &Arc<State>, router: &Addr<Router>) {
 async fn follow_others(state: &State) {
     loop {
         state.store().woken().await;
+        tracing::debug!("somebody else may have put something in the queues: they are looked at");
         state.queues().look_everywhere();
         tokio::time::sleep(LOOK_OTHERS).await;
     }
