@@ -1,7 +1,8 @@
 //! Executes what is queued: leases runs whose turn has come, hands them to a router, and keeps their leases while they are
 //! executed.
 //!
-//! Each integration has a worker of its own with so many slots, so one that hangs holds up nobody else. A worker leases
+//! Each integration has a worker of its own with so many slots, so one that hangs holds up nobody else. A slot is taken until all that
+//! is left of its run is to write its end down. A worker leases
 //! nothing while its integration is paused, its breaker is open or its provider has asked for silence: a run that waits
 //! burns no try. What a run comes to is the router's to find out: it is over, or put off until later, or lost to somebody
 //! whose lease is newer.
@@ -14,14 +15,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
 use causeway_actors::board::Condition;
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::{LeasedUntil, QueueSpec};
-use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit};
+use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit, Slot};
 use causeway_actors::store::{Leased, NewRun, QueueDepth, Ticket, Unavailable};
 use causeway_core::breaker::State as Circuit;
 use causeway_core::name::{IntegrationName, RunId};
@@ -43,6 +44,8 @@ const LOOK_OTHERS: Duration = Duration::from_millis(500);
 const TALLY_EVERY: Duration = Duration::from_secs(2);
 /// The most runs that are leased in one piece.
 const MAX_LEASE: usize = 256;
+/// How many times as many runs as there are slots may be leased, those included whose ends are being written down.
+const MAX_ENDING: usize = 2;
 /// By how much the host's clock must have been set forward for leases to be renewed at once.
 const CLOCK_JUMPS: Duration = Duration::from_secs(1);
 /// How long a worker leaves a store alone that has failed.
@@ -63,6 +66,8 @@ struct Queue {
     paused: AtomicBool,
     wake: Notify,
     active: Mutex<HashMap<RunId, (u32, LeasedUntil)>>,
+    /// The slots that are taken: by those of the active ones that are more than written down.
+    taken: AtomicUsize,
 }
 
 impl Queue {
@@ -84,6 +89,23 @@ impl Queue {
         if let Some(before) = before.filter(|_| self.active() == 0) {
             self.tally().counted(before, runs);
         }
+    }
+}
+
+/// A slot that is taken.
+struct Taken(Arc<Queue>);
+
+impl Taken {
+    fn new(queue: &Arc<Queue>) -> Self {
+        queue.taken.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(queue))
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.wake.notify_one();
     }
 }
 
@@ -329,9 +351,13 @@ fn room(state: &State, queue: &Queue, integration: &IntegrationName) -> Option<u
     if state.queues().is_stopping() || queue.paused.load(Ordering::Acquire) {
         return None;
     }
-    let free =
-        (spec(state, integration).slots as usize).checked_sub(queue.active()).filter(|free| *free > 0)?;
-    let free = free.min(MAX_LEASE);
+    let slots = spec(state, integration).slots as usize;
+    // While ends are written others are executed; where they cannot be, they do not pile up.
+    let free = slots.saturating_sub(queue.taken.load(Ordering::Relaxed));
+    let free = free.min((slots * MAX_ENDING).saturating_sub(queue.active())).min(MAX_LEASE);
+    if free == 0 {
+        return None;
+    }
     let Some(snapshot) = state.mesh().board().integration(integration.as_str()) else { return Some(free) };
     if snapshot.condition != Condition::Running {
         return None;
@@ -372,7 +398,9 @@ async fn lease(
         let id = run.id.clone();
         let active = (ticket.fence, until.clone());
         queue.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), active);
-        let execution = execute(Arc::clone(state), router.clone(), Box::new(run), (ticket, cancelled), until);
+        let slot = Taken::new(queue);
+        let execution =
+            execute(Arc::clone(state), router.clone(), Box::new(run), (ticket, cancelled), until, slot);
         let (state, queue) = (Arc::clone(state), Arc::clone(queue));
         actix_web::rt::spawn(async move {
             match execution.await {
@@ -397,6 +425,7 @@ async fn execute(
     run: Box<NewRun>,
     (ticket, cancelled): (Ticket, bool),
     until: LeasedUntil,
+    slot: Taken,
 ) -> LeaseEnd {
     let id = run.id.clone();
     let (plan, directory) = match recovery::known(&state, &run).await {
@@ -408,7 +437,8 @@ async fn execute(
         }
     };
     let (done, ended) = oneshot::channel();
-    let lease = Lease { ticket, cancelled, until, done };
+    let slot = Some(Slot::new(slot));
+    let lease = Lease { ticket, cancelled, until, slot, done };
     let permit = RunPermit::of_queue();
     let resume = Resume { run, plan, directory, permit, lease: Some(lease) };
     match router.send(resume).await {

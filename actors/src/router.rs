@@ -49,8 +49,8 @@ pub use crate::meters::{announce, died};
 pub use causeway_core::integration::STORE_UNAVAILABLE;
 pub use keeping::Keeper;
 pub use messages::{
-    Abandon, Answer, Dispatch, Inquire, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Standing,
-    Stays,
+    Abandon, Answer, Dispatch, Inquire, Keeping, Lease, LeaseEnd, NotRun, Reply, Resume, RunPermit, Slot,
+    Standing, Stays,
 };
 
 use flight::{Flight, OpenCall};
@@ -274,6 +274,9 @@ impl Router {
             return self.told_the_end(flight, outcome);
         }
         if let Some(write) = kept.next_write(&flight.run, now, keeper.render) {
+            if write.is_last() {
+                flight.lease.iter_mut().for_each(|lease| lease.slot = None);
+            }
             actix::spawn(write.run(Arc::clone(&keeper.store), ctx.address(), flight.run.id().clone()));
         }
         if !kept.is_claimed() && flight.is_awaited() && flight.run.deadline() <= now.mono {

@@ -110,6 +110,7 @@ mod one_exhausted_account_does_not_hold_up_another;
 mod open_time_escalates_and_recovery_resets_it;
 mod operators_do_what_their_role_allows;
 mod prefer_wait_bounds_the_answer_not_the_run;
+mod queued_runs_share_the_slots;
 mod queued_runs_take_turns;
 mod retry_after_is_read_in_every_form;
 mod several_versions_of_an_operation_stand_side_by_side;

@@ -492,6 +492,11 @@ fn not_written(error: &Unavailable) -> Failure {
 }
 
 impl Write {
+    /// Whether nothing is done for the run any more when it is written, by whoever has it.
+    pub(super) const fn is_last(&self) -> bool {
+        matches!(self.what, What::Finish(_) | What::Park(_) | What::Forget)
+    }
+
     /// Makes the requests ready, writes, and tells the router.
     pub(super) async fn run(self, store: Arc<dyn Store>, router: Addr<Router>, run: RunId) {
         let Self { mut what, now, calls, fence, input } = self;

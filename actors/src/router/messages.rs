@@ -1,5 +1,6 @@
 //! What a router is told, and what it answers.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,8 +113,26 @@ pub struct Lease {
     pub cancelled: bool,
     /// Until when it is leased.
     pub until: LeasedUntil,
+    /// Its place among the runs that are executed at once; dropped when all that is left is to write its end down.
+    pub slot: Option<Slot>,
     /// Told when the run is over or put off; dropped when it is lost.
     pub done: oneshot::Sender<LeaseEnd>,
+}
+
+/// A place that is free again when this is dropped.
+pub struct Slot(Box<dyn Send>);
+
+impl Slot {
+    /// One that `guard` keeps.
+    pub fn new(guard: impl Send + 'static) -> Self {
+        Self(Box::new(guard))
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&size_of_val(&*self.0)).finish()
+    }
 }
 
 /// What a lease came to.
