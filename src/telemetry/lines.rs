@@ -1,4 +1,4 @@
-//! One JSON object a line, written straight into the line's buffer.
+//! One JSON object a line, put together in one piece.
 //!
 //! An attempt's event has some thirty fields; the general serialiser spends more on them than the exchange's own
 //! bookkeeping does. Field names are identifiers in our own code and need no escaping; values do, and get it.
@@ -15,52 +15,62 @@ use tracing_subscriber::registry::LookupSpan;
 /// Formats events as JSON lines: `timestamp`, `level`, `target`, and the event's own fields.
 pub(super) struct JsonLines;
 
+/// The bytes that a line is expected to have.
+const LENGTH: usize = 4096;
+
 impl<S, N> FormatEvent<S, N> for JsonLines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let about = event.metadata();
-        line.write_str("{\"timestamp\":\"")?;
-        SystemTime.format_time(&mut line)?;
-        line.write_str("\",\"level\":\"")?;
-        line.write_str(about.level().as_str())?;
-        line.write_str("\",\"target\":\"")?;
-        line.write_str(about.target())?;
-        line.write_char('"')?;
-        let mut fields = Fields { line: line.by_ref(), result: Ok(()) };
-        event.record(&mut fields);
-        fields.result?;
-        line.write_str("}\n")
+        let mut text = String::with_capacity(LENGTH);
+        object(&mut text, event)?;
+        line.write_str(&text)
     }
 }
 
+fn object(line: &mut String, event: &Event<'_>) -> fmt::Result {
+    let about = event.metadata();
+    line.push_str("{\"timestamp\":\"");
+    SystemTime.format_time(&mut Writer::new(line))?;
+    line.push_str("\",\"level\":\"");
+    line.push_str(about.level().as_str());
+    line.push_str("\",\"target\":\"");
+    line.push_str(about.target());
+    line.push('"');
+    let mut fields = Fields { line, result: Ok(()) };
+    event.record(&mut fields);
+    fields.result?;
+    line.push_str("}\n");
+    Ok(())
+}
+
 struct Fields<'a> {
-    line: Writer<'a>,
+    line: &'a mut String,
     result: fmt::Result,
 }
 
 impl Fields<'_> {
-    fn field(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
+    fn field(&mut self, field: &Field, value: impl FnOnce(&mut String) -> fmt::Result) {
         if self.result.is_err() {
             return;
         }
-        self.result = (|| {
-            self.line.write_str(",\"")?;
-            self.line.write_str(field.name().trim_start_matches("r#"))?;
-            self.line.write_str("\":")?;
-            value(&mut self.line)
-        })();
+        self.line.push_str(",\"");
+        let name = field.name();
+        self.line.push_str(name.strip_prefix("r#").unwrap_or(name));
+        self.line.push_str("\":");
+        self.result = value(self.line);
     }
 }
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.field(field, |line| {
-            line.write_char('"')?;
-            escape(line, value)?;
-            line.write_char('"')
+            line.push('"');
+            escape(line, value);
+            line.push('"');
+            Ok(())
         });
     }
 
@@ -85,39 +95,42 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.field(field, |line| {
-            line.write_char('"')?;
-            write!(Escaping(line.by_ref()), "{value:?}")?;
-            line.write_char('"')
+            line.push('"');
+            write!(Escaping(line), "{value:?}")?;
+            line.push('"');
+            Ok(())
         });
     }
 }
 
 /// Escapes what is formatted through it.
-struct Escaping<'a>(Writer<'a>);
+struct Escaping<'a>(&'a mut String);
 
 impl Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        escape(&mut self.0, text)
+        escape(self.0, text);
+        Ok(())
     }
 }
 
 /// Writes text as the inside of a JSON string (RFC 8259 §7); runs that need no escape go out whole.
-fn escape(line: &mut Writer<'_>, text: &str) -> fmt::Result {
+fn escape(line: &mut String, text: &str) {
+    line.reserve(text.len());
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f)) {
         let (plain, special) = rest.split_at(at);
-        line.write_str(plain)?;
+        line.push_str(plain);
         let mut characters = special.chars();
         match characters.next() {
-            Some('"') => line.write_str("\\\"")?,
-            Some('\\') => line.write_str("\\\\")?,
-            Some('\n') => line.write_str("\\n")?,
-            Some(other) => write!(line, "\\u{:04x}", u32::from(other))?,
+            Some('"') => line.push_str("\\\""),
+            Some('\\') => line.push_str("\\\\"),
+            Some('\n') => line.push_str("\\n"),
+            Some(other) => drop(write!(line, "\\u{:04x}", u32::from(other))),
             None => {}
         }
         rest = characters.as_str();
     }
-    line.write_str(rest)
+    line.push_str(rest);
 }
 
 #[cfg(test)]
