@@ -1,11 +1,10 @@
 //! Executes what is queued: leases runs whose turn has come, hands them to a router, and keeps their leases while they are
 //! executed.
 //!
-//! Each integration has a worker of its own with so many slots, so one that hangs holds up nobody else. A slot is taken until all that
-//! is left of its run is to write its end down. A worker leases
-//! nothing while its integration is paused, its breaker is open or its provider has asked for silence: a run that waits
-//! burns no try. What a run comes to is the router's to find out: it is over, or put off until later, or lost to somebody
-//! whose lease is newer.
+//! Each integration has a worker of its own with so many slots, so one that hangs holds up nobody else. A slot is taken until
+//! all that is left of its run is to write its end down. A worker leases nothing while its integration is paused, its breaker
+//! is open or its provider has asked for silence: a run that waits burns no try. What a run comes to is the router's to find
+//! out: it is over, or put off until later, or lost to somebody whose lease is newer.
 //!
 //! `tally` counts what waits, for `max_pending`.
 

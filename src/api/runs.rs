@@ -55,30 +55,35 @@ pub(super) async fn show(
     let wait = patience(&request).map_err(correlated)?;
     let client = access::client(&request);
     let (board, asker) = (state.mesh().board(), access::asker(client.as_ref()));
-    if let Some(wait) = wait
-        && let Some(end) = board.end_of_run(&id, asker)
-    {
-        let ended = end.notified();
-        tokio::pin!(ended);
-        ended.as_mut().enable();
-        let over = board.run(&id, asker).is_none_or(|outcome| outcome.status.is_final());
-        if !over {
-            // Whether it has ended or not, it is told as it stands then.
-            let _ = tokio::time::timeout(wait, ended).await;
-        }
+    if let Some(wait) = wait {
+        // Whether it has ended or not, it is told as it stands then.
+        let _ = tokio::time::timeout(wait, over(&state, &id, asker)).await;
     }
     if let Some(outcome) = board.run(&id, asker) {
         return Ok(told(&outcome));
     }
-    let mut record = stored(&state, &id, asker).await.map_err(correlated)?;
-    if let Some(wait) = wait.filter(|_| record.answer.is_none()) {
-        // It waits for its turn.
-        let _ = tokio::time::timeout(wait, operations::end_of(&state, &record.id)).await;
-        record = stored(&state, &id, asker).await.map_err(correlated)?;
-    }
+    let record = stored(&state, &id, asker).await.map_err(correlated)?;
     match as_it_stands(&state, &record).await {
         Some(outcome) => Ok(told(&outcome)),
         None => Ok(told_of(&record)),
+    }
+}
+
+/// Returns when a run is over, or cannot be waited for. It may pass to and fro between a router and the queue meanwhile.
+async fn over(state: &State, id: &str, asker: Asker<'_>) {
+    let board = state.mesh().board();
+    while let Some(end) = board.end_of_run(id, asker) {
+        let ended = end.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        match board.run(id, asker) {
+            Some(outcome) if !outcome.status.is_final() => ended.await,
+            Some(_) => return,
+            None => break,
+        }
+    }
+    if let Ok(record) = stored(state, id, asker).await {
+        let _ = operations::end_of(state, &record.id).await;
     }
 }
 

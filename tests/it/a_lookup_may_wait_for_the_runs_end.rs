@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use causeway::sandbox::Behaviour;
+use serde_json::json;
 
+use crate::support::queued::{self, LATER, place};
 use crate::support::wait::Watch;
 use crate::support::{Ask, Config, Provider, Server, charge};
 
@@ -33,4 +35,22 @@ async fn and_no_longer_than_asked() {
         server.api.get(&format!("{path}?{query}")).await.problem(400, "malformed_request");
     }
     server.api.get("/v1/runs/run_0?wait=60").await.problem(404, "unknown_run");
+}
+
+#[tokio::test]
+async fn and_through_all_tries_of_a_queued_run() {
+    let provider = Provider::start();
+    let retry = "[retry]\nmax_retries = 0\n[retry.queued]\nmax_delay = \"50ms\"\n";
+    let server = Server::start(&Config::payments(&provider.url(), retry).operation("later", LATER));
+    let slow = || Behaviour::status(503).delayed(Duration::from_millis(300));
+    provider.next([slow(), slow()]);
+    let wait = format!("{}?wait=20", place(&server.api.send(queued::of("later", 1250)).await));
+    // It waits for its turn, is under way, and is put off twice.
+    let (while_queued, while_running) = tokio::join!(server.api.get(&wait), async {
+        provider.arrived(1).await;
+        server.api.get(&wait).await
+    });
+    for run in [while_queued.ok(), while_running.ok()] {
+        assert_eq!((&run["status"], provider.arrivals().len()), (&json!("succeeded"), 3), "{run}");
+    }
 }
