@@ -274,7 +274,7 @@ impl Router {
             return self.told_the_end(flight, outcome);
         }
         if let Some(write) = kept.next_write(&flight.run, now, keeper.render) {
-            if write.is_last() {
+            if write.is_last() && flight.calls.is_empty() {
                 flight.lease.iter_mut().for_each(|lease| lease.slot = None);
             }
             actix::spawn(write.run(Arc::clone(&keeper.store), ctx.address(), flight.run.id().clone()));
