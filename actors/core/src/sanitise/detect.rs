@@ -20,6 +20,8 @@ pub(super) use scan::{after_escape, is_word_before};
 
 /// How often percent-encoding within percent-encoding is taken away.
 const MAX_LAYERS: u8 = 3;
+/// How far behind something found the `@` is looked for that makes it part of an address, in bytes.
+const MAX_LOCAL: usize = 256;
 
 /// A region of the text that must not be copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl<'a> Finder<'a> {
         let region = match class {
             AT => email(text, at, floor),
             PERCENT => self.look_encoded(text, at),
-            SEPARATOR => pairs::at(text, at, floor, rules),
+            SEPARATOR => keys::padded_pem(text, at, floor).or_else(|| pairs::at(text, at, floor, rules)),
             COMMA => pairs::listed(text, at, floor, rules),
             TAG => markup::element(text, at, rules),
             DIGIT => self.look_digits(text, at),
@@ -105,7 +107,33 @@ impl<'a> Finder<'a> {
             },
             _ => None,
         };
-        region.map(|(start, end, what)| Found { start, end, kind: Kind::Mask(what) })
+        let (start, end, what) = match (class, region?) {
+            (LETTER | ESCAPE | DIGIT | PLUS, region) => self.with_address(text, region),
+            (_, region) => region,
+        };
+        Some(Found { start, end, kind: Kind::Mask(what) })
+    }
+
+    /// The region, or the address that it is part of: `4111111111111111@mail.example.com`.
+    fn with_address(&mut self, text: &[u8], region: Region) -> Region {
+        let (start, end, what) = region;
+        let reach = &text[end..text.len().min(end + MAX_LOCAL)];
+        let stop = end + reach.iter().take_while(|&&byte| is_local(byte)).count();
+        let encoded = || text[end..stop].iter().position(|&byte| byte == b'%').map(|ahead| end + ahead);
+        let address = match text.get(stop) {
+            Some(b'@') => email(text, stop, self.floor),
+            _ => encoded().and_then(|at| self.look_encoded(text, at)),
+        };
+        match address {
+            Some((from, to, found)) if from <= end => {
+                (from.min(start), to.max(end), if from <= start { found } else { what })
+            }
+            Some((start, end, what)) => {
+                self.later().ahead.push(Found { start, end, kind: Kind::Mask(what) });
+                region
+            }
+            None => region,
+        }
     }
 
     fn look_digits(&mut self, text: &[u8], at: usize) -> Option<Region> {
@@ -242,16 +270,18 @@ pub(super) fn controls(text: &[u8]) -> impl Iterator<Item = Found> {
     (0..text.len()).filter_map(|at| control(text, at))
 }
 
+/// Whether this may stand before the `@` of an address.
+const fn is_local(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || !byte.is_ascii()
+        || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
+}
+
 /// An address round the `@` at `at`.
 fn email(text: &[u8], at: usize, floor: usize) -> Option<Region> {
-    let local = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || !byte.is_ascii()
-            || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
-    };
     let domain = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii() || matches!(byte, b'.' | b'-');
     let after = at + 1;
-    let start = at - text[floor..at].iter().rev().take_while(|byte| local(byte)).count();
+    let start = at - text[floor..at].iter().rev().take_while(|&&byte| is_local(byte)).count();
     let start = after_escape(text, start, at);
     let mut end = after + text[after..].iter().take_while(|byte| domain(byte)).count();
     while end > after && matches!(text[end - 1], b'.' | b'-') {

@@ -103,6 +103,17 @@ pub(super) fn pem(text: &[u8], start: usize, floor: usize) -> Option<Region> {
     None
 }
 
+/// The block that ends right behind the padding at `start` and whose beginning is cut off: what stands before the
+/// padding is no name, whatever it looks like.
+pub(super) fn padded_pem(text: &[u8], start: usize, floor: usize) -> Option<Region> {
+    if text[start] != b'=' {
+        return None;
+    }
+    // Padding, and a line's end, as it is or as escapes.
+    let end = start + text[start..].iter().take(24).take_while(in_block).count();
+    text[end..].starts_with(END).then(|| pem(text, end, floor)).flatten()
+}
+
 /// Looks at a line's end within what may be a PEM block whose beginning is cut off: the block, or up to where there is
 /// none.
 pub(super) fn cut_pem(text: &[u8], at: usize, floor: usize) -> Result<Region, usize> {

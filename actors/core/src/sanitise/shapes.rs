@@ -501,6 +501,26 @@ fn the_table_has_a_hundred_shapes() {
     assert!(LOOKS.len() >= 100 && NAMES.len() >= 70, "{} {}", LOOKS.len(), NAMES.len());
 }
 
+#[test]
+fn an_address_that_begins_like_something_else_is_masked_whole() {
+    for local in [
+        "ewoqwert.asdfgh",
+        "sk_live_abcdefgh",
+        "sk_live_abcdefgh+shop",
+        "sk_live_abcdefgh+a%b",
+        "first.sk_live_abcdefgh",
+        "4111111111111111",
+        "4111-1111-1111-1111.x",
+        "123-45-6789",
+        "+442079460958",
+        "DE89370400440532013000",
+    ] {
+        for (container, shown) in shown_by_looks(&format!("{local}@mail.example.com")) {
+            assert!(!shown.contains("example"), "{local} in {container}: {shown}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
@@ -669,6 +689,11 @@ fn corners_hide_nothing() {
         (r"x\nsk_live_abcdefgh \sk_live_abcdefgh", r"x\n[masked:key] \[masked:key]"),
         (r"x\npin=1234", r"x\npin=[masked:password]"),
         (r"https:\/\/u:p@h\/x", "https://[masked:userinfo]@h/x"),
+        ("https://sk_live_abcdefgh@x.io/v1", "https://[masked:userinfo]@x.io/v1"),
+        (r"x y0Wn\u000aGm/apiToken==-----END PRIVATE KEY-----", "x [masked:pem]"),
+        (r"x y0Wn/mySsn=\u000d\u000a-----END PRIVATE KEY-----", "x [masked:pem]"),
+        ("sk_live_abcdefgh+a=b@x.io", "[masked:key]+a=[masked:email]"),
+        ("4111111111111111%20a%40b.co", "[masked:card]%20[masked:email]"),
         (
             "Authorization: Digest username=\"bob\", response=\"abc\"\nHost: x",
             "Authorization: [masked:authorization]\\nHost: x",
