@@ -501,6 +501,9 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Leased>, Unavailable>;
 
+    /// Whether it has done what it was last asked to write.
+    fn works(&self) -> bool;
+
     /// Keeps leased runs until then; those that somebody else has.
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable>;
 

@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`, for orchestrators and scrapers.
 //!
-//! Readiness depends on Causeway alone, never on a provider: a provider that is down must not take the server out of
-//! rotation.
+//! Readiness depends on Causeway and its store, never on a provider: a provider that is down must not take the server
+//! out of rotation.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -19,11 +19,16 @@ pub(super) async fn ready(
     state: Data<State>,
     query: actix_web::web::Query<Vec<(String, String)>>,
 ) -> HttpResponse {
-    let (ready, word) = if state.refusing() { (false, "draining") } else { (true, "ready") };
+    let (ready, word) = match (state.refusing(), state.store().works()) {
+        (true, _) => (false, "draining"),
+        (false, false) => (false, "the store fails"),
+        (false, true) => (true, "ready"),
+    };
     let mut text = format!("{word}\n");
     if query.iter().any(|(name, _)| name == "verbose") {
         let runs = format!("runs in flight: {}\n", state.runs_in_flight());
         text.push_str(&runs);
+        text.push_str(if state.store().works() { "store: works\n" } else { "store: fails\n" });
         for place in state.mesh().directory().places() {
             let posted = state.mesh().board().integration(place.name().as_str()).is_some();
             let line =

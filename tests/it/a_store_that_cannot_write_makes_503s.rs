@@ -7,7 +7,15 @@ use crate::support::fault::files_may_have;
 use crate::support::postgres::{self, Postgres};
 use crate::support::process::causeway;
 use crate::support::promises::{fails, keyed, may_fail, promises_nothing, works_again};
-use crate::support::{Ask, Config, Process, Provider, charge, until};
+use crate::support::{Ask, Client, Config, Process, Provider, charge, until};
+
+/// Whether orchestrators are told that runs are taken.
+async fn assert_is_ready(admin: &Client, works: bool) {
+    let (status, store) = if works { (200, "store: works") } else { (503, "store: fails") };
+    let ready = admin.get("/readyz?verbose").await;
+    assert!(ready.status == status && ready.body.contains(store), "{ready:?}");
+    assert_eq!(admin.get("/livez").await.status, 200);
+}
 
 #[tokio::test]
 async fn a_file_that_may_not_grow() {
@@ -31,6 +39,7 @@ async fn a_file_that_may_not_grow() {
     let refused = api.send(left).await;
     assert!(refused.retry_after() >= 1);
     refused.problem(503, "store_unavailable");
+    assert_is_ready(&admin, false).await;
     // Who only reads, and who looks, is served; what was promised is kept.
     api.run("payments.ping", &json!({})).await.ok();
     let id = first.json()["id"].as_str().expect("an id").to_owned();
@@ -52,7 +61,21 @@ async fn a_file_that_may_not_grow() {
     })
     .await;
 
+    // Nor does it seem to work again because somebody has looked for what is not there, as is done every two seconds.
+    let errors = errors.trim().to_owned();
+    until("the store is tried again", async || {
+        let metrics = admin.get("/metrics").await.body;
+        (!metrics.contains(&format!("causeway_store_errors_total {errors}\n"))).then_some(())
+    })
+    .await;
+    assert_is_ready(&admin, false).await;
+
     files_may_have(&server, "unlimited");
+    until("it is ready again, without being asked for anything", async || {
+        (admin.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    assert_is_ready(&admin, true).await;
     let second = until("the store works again", async || {
         let answer = api.send(keyed("second")).await;
         (answer.status == 200).then_some(answer)

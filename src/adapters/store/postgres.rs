@@ -52,7 +52,7 @@ use super::limits::LimitRow;
 use super::recent::Recent;
 use super::rows;
 use super::sealing::Keyring;
-use super::watch::Watch;
+use super::watch::{Watch, Works};
 use crate::adapters::transport::tls;
 use crate::failpoint::Durable;
 use crate::settings::PostgresUrl;
@@ -98,6 +98,7 @@ pub(super) struct PostgresStore {
     turns: AtomicUsize,
     doubtful: Doubtful,
     recent: Arc<Recent>,
+    works: Works,
     woken: Arc<Notify>,
 }
 
@@ -117,7 +118,7 @@ impl PostgresStore {
         let (jobs, asked) = mpsc::unbounded_channel();
         let (opened, told) = oneshot::channel();
         let (keys, watch) = (Arc::clone(&keyring), Watch::new(place.clone(), clock));
-        let woken = Arc::new(Notify::new());
+        let (works, woken) = (watch.told(), Arc::new(Notify::new()));
         let holding = Holding { config, tls, woken: Arc::clone(&woken) };
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -141,6 +142,7 @@ impl PostgresStore {
             turns: AtomicUsize::new(0),
             doubtful: Doubtful::default(),
             recent: Arc::default(),
+            works,
             woken,
         })
     }
@@ -427,6 +429,10 @@ impl Store for PostgresStore {
             queue::lease(&to.database, &recent, &integration, (now, until), limit, turn).await
         };
         Ok(rows::open_leases(self.ask(lease).await?, &self.keyring))
+    }
+
+    fn works(&self) -> bool {
+        self.works.works()
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {

@@ -44,7 +44,7 @@ use super::limits::LimitRow;
 use super::recent::Recent;
 use super::rows;
 use super::sealing::Keyring;
-use super::watch::Watch;
+use super::watch::{Watch, Works};
 use crate::failpoint::{Durable, Moment};
 use readers::Readers;
 use writer::Writer;
@@ -65,6 +65,7 @@ pub(super) struct SqliteStore {
     turns: AtomicUsize,
     doubtful: Doubtful,
     recent: Arc<Recent>,
+    works: Works,
     /// Held as long as the store is.
     _lock: File,
 }
@@ -84,6 +85,7 @@ impl SqliteStore {
             .map_err(|error| wrong(&error))?;
         let readers = Readers::new(path.to_owned());
         let watch = Watch::new(path.display().to_string(), clock);
+        let works = watch.told();
         let writer = Writer::start(path.to_owned(), connection, watch, readers.lent())
             .map_err(|error| wrong(&error))?;
         Ok(Self {
@@ -94,6 +96,7 @@ impl SqliteStore {
             turns: AtomicUsize::new(0),
             doubtful: Doubtful::default(),
             recent: Arc::default(),
+            works,
             _lock: lock,
         })
     }
@@ -227,6 +230,10 @@ impl Store for SqliteStore {
         };
         let leased = self.writer.write(Durable::Lease, lease).await?;
         Ok(rows::open_leases(leased, &self.keyring))
+    }
+
+    fn works(&self) -> bool {
+        self.works.works()
     }
 
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {

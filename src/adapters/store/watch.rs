@@ -1,7 +1,8 @@
 //! What a store tells of itself: how long its commits take, and whether it works.
 
 use std::fmt::Display;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use causeway_actors::clock::Clock;
@@ -18,9 +19,20 @@ pub(super) struct Watch {
     place: String,
     clock: Clock,
     standing: Mutex<Standing>,
+    works: Works,
     commit: Histogram,
     group: Histogram,
     errors: Counter,
+}
+
+/// Whether a store has done what it was last asked to write. Clones tell the same.
+#[derive(Clone)]
+pub(super) struct Works(Arc<AtomicBool>);
+
+impl Works {
+    pub(super) fn works(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 #[derive(Default)]
@@ -37,10 +49,15 @@ impl Watch {
             place,
             clock,
             standing: Mutex::default(),
+            works: Works(Arc::new(AtomicBool::new(true))),
             commit: Metric::StoreCommit.histogram(&Labels::none()),
             group: Metric::StoreBatch.histogram(&Labels::none()),
             errors,
         }
+    }
+
+    pub(super) fn told(&self) -> Works {
+        self.works.clone()
     }
 
     pub(super) fn now(&self) -> Mono {
@@ -64,6 +81,7 @@ impl Watch {
         let now = self.now();
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         standing.failing = true;
+        self.works.0.store(false, Ordering::Release);
         if standing.logged.is_none_or(|logged| now.since(logged) >= LOG_EVERY) {
             standing.logged = Some(now);
             tracing::error!(%error, store = %self.place, "the store fails: nothing is acknowledged until it works again");
@@ -74,6 +92,7 @@ impl Watch {
     pub(super) fn works(&self) {
         let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut standing.failing) {
+            self.works.0.store(true, Ordering::Release);
             standing.logged = None;
             tracing::warn!(store = %self.place, "the store works again");
         }

@@ -233,7 +233,7 @@ pub(in crate::api) fn admin() -> Value {
             "security": [],
             "parameters": [super::query("verbose", "With the state of the parts.", json!({}))],
             "responses": answers(
-                vec![(StatusCode::OK, text("It does.")), (StatusCode::SERVICE_UNAVAILABLE, text("It is stopping."))],
+                vec![(StatusCode::OK, text("It does.")), (StatusCode::SERVICE_UNAVAILABLE, text("It is stopping, or its store fails."))],
                 &[],
             ),
         } },

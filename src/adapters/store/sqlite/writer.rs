@@ -191,9 +191,10 @@ impl Thread {
             }
             done => done,
         };
-        match &result {
-            Ok(()) => self.watch.works(),
-            Err(error) => {
+        let proved = if result.is_ok() { self.prove() } else { Ok(()) };
+        match result.as_ref().err().or(proved.as_ref().err()) {
+            None => self.watch.works(),
+            Some(error) => {
                 self.connection = None;
                 self.watch.count(error);
                 self.watch.fails(error);
@@ -204,6 +205,15 @@ impl Thread {
         for job in group {
             job.answer(result.clone());
         }
+    }
+
+    /// Writes something where nothing could be written just now: what has been done since may have changed nothing.
+    fn prove(&self) -> rusqlite::Result<()> {
+        let Some(connection) = self.connection.as_ref().filter(|_| !self.watch.told().works()) else {
+            return Ok(());
+        };
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        connection.pragma_update(None, "user_version", version)
     }
 
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
