@@ -114,7 +114,7 @@ pub(crate) fn admin(config: &mut ServiceConfig, state: Arc<State>) {
         .service(post("/integrations/{name}/resume", admin::resume))
         .service(get("/runs", runs::list))
         .service(get("/runs/{id}", runs::show))
-        .service(post("/runs/{id}/cancel", runs::cancel))
+        .service(post("/runs/{id}/cancel", runs::cancel_any))
         .service(get("/attempts", attempts::list))
         .service(get("/attempts/{id}", attempts::show))
         .service(get("/attempts/{id}/curl", attempts::curl))

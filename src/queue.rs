@@ -3,8 +3,9 @@
 //!
 //! Each integration has a worker of its own with so many slots, so one that hangs holds up nobody else. A slot is taken until
 //! all that is left of its run is to write its end down. A worker leases nothing while its integration is paused, its breaker
-//! is open or its provider has asked for silence: a run that waits burns no try. What a run comes to is the router's to find
-//! out: it is over, or put off until later, or lost to somebody whose lease is newer.
+//! is open or its provider has asked for silence: a run that waits burns no try. What was cancelled it leases all the same, for
+//! that asks nobody for anything but to take back what stands, which waits for its own turn. What a run comes to is the router's
+//! to find out: it is over, or put off until later, or lost to somebody whose lease is newer.
 //!
 //! `tally` counts what waits, for `max_pending`.
 
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
-use causeway_actors::board::Condition;
+use causeway_actors::board::{Condition, Snapshot};
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::{LeasedUntil, QueueSpec};
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit, Slot};
@@ -63,10 +64,21 @@ pub struct Queues {
 struct Queue {
     tally: Mutex<Tally>,
     paused: AtomicBool,
+    /// Something may have been cancelled that has not been leased since; also before anything is known.
+    cancelled: Cancelled,
     wake: Notify,
     active: Mutex<HashMap<RunId, (u32, LeasedUntil)>>,
     /// The slots that are taken: by those of the active ones that are more than written down.
     taken: AtomicUsize,
+}
+
+/// Whether there may be runs that wait and have been cancelled.
+struct Cancelled(AtomicBool);
+
+impl Default for Cancelled {
+    fn default() -> Self {
+        Self(AtomicBool::new(true))
+    }
 }
 
 impl Queue {
@@ -161,6 +173,14 @@ impl Queues {
     /// A run that waits somewhere should be looked at.
     pub fn look_everywhere(&self) {
         self.queues.iter().for_each(|queue| queue.wake.notify_one());
+    }
+
+    /// A run that waits somewhere has been cancelled: it is looked for, whatever its integration waits for.
+    pub fn look_for_cancelled(&self) {
+        for queue in &self.queues {
+            queue.cancelled.0.store(true, Ordering::Release);
+            queue.wake.notify_one();
+        }
     }
 
     /// Whether nothing is leased at an integration until it is resumed.
@@ -327,25 +347,52 @@ async fn serve(state: Arc<State>, router: Addr<Router>, integration: Integration
         let waits = queue.tally().runs() > 0;
         // Whatever wakes it, it looks.
         let _ = tokio::time::timeout(if waits { LOOK_EVERY } else { LOOK_IDLE }, queue.wake.notified()).await;
-        while let Some(limit) = room(&state, &queue, &integration) {
-            match lease(&state, &router, &queue, &integration, limit).await {
-                Some(leased) if leased == limit => {}
-                Some(_) => break,
-                None => {
-                    tokio::time::sleep(STORE_FAILED).await;
-                    break;
+        let rooms = [(Which::Cancelled, room_for_cancelled as Room), (Which::Due, room)];
+        for (which, room) in rooms {
+            while let Some(limit) = room(&state, &queue, &integration) {
+                match lease(&state, &router, &queue, &integration, (which, limit)).await {
+                    Some(leased) if leased == limit => {}
+                    Some(_) => break,
+                    None => {
+                        tokio::time::sleep(STORE_FAILED).await;
+                        break;
+                    }
                 }
             }
         }
     }
 }
 
+/// Which runs are leased.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Due,
+    Cancelled,
+}
+
+/// Says how many may be leased now; `None` for none.
+type Room = fn(&State, &Queue, &IntegrationName) -> Option<usize>;
+
 fn spec(state: &State, integration: &IntegrationName) -> QueueSpec {
     let directory = state.mesh().directory();
     directory.find(integration.as_str()).map_or_else(QueueSpec::default, |place| place.plan().queue.clone())
 }
 
-/// How many runs may be leased now; `None` for none.
+/// How many cancelled runs may be leased now: where calls hang, as many as there are slots besides.
+fn room_for_cancelled(state: &State, queue: &Queue, integration: &IntegrationName) -> Option<usize> {
+    if state.queues().is_stopping() || !queue.cancelled.0.load(Ordering::Acquire) {
+        return None;
+    }
+    let running = |snapshot: &Snapshot| snapshot.condition == Condition::Running;
+    if state.mesh().board().integration(integration.as_str()).is_some_and(|snapshot| !running(&snapshot)) {
+        return None;
+    }
+    let slots = spec(state, integration).slots as usize;
+    let free = (slots * (MAX_ENDING + 1)).saturating_sub(queue.active()).min(MAX_LEASE);
+    (free > 0).then_some(free)
+}
+
+/// How many runs that are due may be leased now; `None` for none.
 fn room(state: &State, queue: &Queue, integration: &IntegrationName) -> Option<usize> {
     if state.queues().is_stopping() || queue.paused.load(Ordering::Acquire) {
         return None;
@@ -380,18 +427,29 @@ async fn lease(
     router: &Addr<Router>,
     queue: &Arc<Queue>,
     integration: &IntegrationName,
-    limit: usize,
+    (which, limit): (Which, usize),
 ) -> Option<usize> {
     let lease = spec(state, integration).lease;
     let now = state.clock().now();
-    let leased = match state.store().lease(integration.clone(), now.wall + lease, limit).await {
+    let (store, until) = (state.store(), now.wall + lease);
+    let asked = match which {
+        Which::Due => store.lease(integration.clone(), until, limit).await,
+        Which::Cancelled => {
+            // What is cancelled from now on is looked for once more.
+            queue.cancelled.0.store(false, Ordering::Release);
+            store.lease_cancelled(integration.clone(), until, limit).await
+        }
+    };
+    let leased = match asked {
         Ok(leased) => leased,
         Err(error) => {
+            queue.cancelled.0.fetch_or(which == Which::Cancelled, Ordering::AcqRel);
             tracing::debug!(%error, "runs could not be leased");
             return None;
         }
     };
     let count = leased.len();
+    queue.cancelled.0.fetch_or(which == Which::Cancelled && count == limit, Ordering::AcqRel);
     for Leased { run, ticket, cancelled } in leased {
         let until = LeasedUntil::new(now.mono + lease);
         let id = run.id.clone();

@@ -504,13 +504,21 @@ pub trait Store: Send + Sync + 'static {
     /// Whether it has done what it was last asked to write.
     fn works(&self) -> bool;
 
+    /// Leases queued runs of an integration that have been cancelled and not been looked at since, at most `limit`.
+    async fn lease_cancelled(
+        &self,
+        integration: IntegrationName,
+        until: Wall,
+        limit: usize,
+    ) -> Result<Vec<Leased>, Unavailable>;
+
     /// Keeps leased runs until then; those that somebody else has.
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable>;
 
     /// Puts a leased run off. `false`: somebody else has it.
     async fn park(&self, parked: Parked) -> Result<bool, Unavailable>;
 
-    /// Has a queued run cancelled when its turn comes, which is now. `false`: it is not waiting.
+    /// Has a queued run cancelled as soon as it is leased, for which it is due. `false`: it is not waiting.
     async fn cancel_run(&self, id: RunId) -> Result<bool, Unavailable>;
 
     /// Dead letters, newest first, at most `limit`.

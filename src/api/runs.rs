@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
-use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::HttpResponseBuilder;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use actix_web::web::{Data, Path, Payload};
 use causeway_actors::board::Asker;
 use causeway_actors::store::{RunFilter, RunRecord};
@@ -227,34 +228,50 @@ async fn why(request: &HttpRequest, payload: Payload) -> Result<Option<String>, 
 /// Stops what is safe or unsent and has taken back what succeeded; a run that is over stays as it is.
 pub(super) async fn cancel(
     request: HttpRequest,
+    id: Path<String>,
+    state: Data<State>,
+) -> Result<HttpResponse, Problem> {
+    stop(&request, &id, &state).await
+}
+
+/// The same by an operator, who finds the run at the admin listener.
+pub(super) async fn cancel_any(
+    request: HttpRequest,
     payload: Payload,
     id: Path<String>,
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
-    let client = access::client(&request);
-    let asker = access::asker(client.as_ref());
-    if request.path().starts_with("/admin/") {
-        let operator = access::operator(&request);
-        let reason = why(&request, payload).await?;
-        let command = Command { operator, action: "run.cancel", subject: &id, reason };
-        control::audit(&state, command, None).await;
+    let operator = access::operator(&request);
+    let reason = why(&request, payload).await?;
+    let command = Command { operator, action: "run.cancel", subject: &id, reason };
+    control::audit(&state, command, None).await;
+    let mut response = stop(&request, &id, &state).await?;
+    if let Some(place) = response.headers_mut().get_mut(LOCATION) {
+        let path = request.path().trim_end_matches("/cancel");
+        *place = HeaderValue::from_str(path).unwrap_or(place.clone());
     }
-    let correlated = |problem: Problem| problem.correlated(context::correlation_id(&request).as_str());
+    Ok(response)
+}
+
+async fn stop(request: &HttpRequest, id: &str, state: &State) -> Result<HttpResponse, Problem> {
+    let client = access::client(request);
+    let asker = access::asker(client.as_ref());
+    let correlated = |problem: Problem| problem.correlated(context::correlation_id(request).as_str());
     let until = state.clock().mono() + CHANGES_HANDS;
     loop {
-        match state.mesh().board().cancel(&id, asker) {
+        match state.mesh().board().cancel(id, asker) {
             Some(outcome) if outcome.status.is_final() => return Ok(told(&outcome)),
             Some(outcome) => return Ok(goes_on(&outcome)),
             None => {}
         }
-        let record = stored(&state, &id, asker).await.map_err(correlated)?;
+        let record = stored(state, id, asker).await.map_err(correlated)?;
         if record.answer.is_some() {
             return Ok(told_of(&record));
         }
         let cancelled = state.store().cancel_run(record.id.clone()).await;
         if cancelled.map_err(|error| correlated(unavailable(&error)))? {
-            state.queues().look_everywhere();
-            return Ok(goes_on_again(&record));
+            state.queues().look_for_cancelled();
+            return Ok(waits_on(&record).json(answers::shown(&record)));
         }
         if state.clock().mono() >= until {
             let detail = "the run is taken up at this moment and could not be told; ask again";
@@ -290,9 +307,12 @@ pub(super) fn goes_on(outcome: &Outcome) -> HttpResponse {
 
 /// The same of a run that is known by its key: it was told before.
 pub(super) fn goes_on_again(record: &RunRecord) -> HttpResponse {
+    waits_on(record).insert_header((answers::REPLAYED, "true")).json(answers::shown(record))
+}
+
+fn waits_on(record: &RunRecord) -> HttpResponseBuilder {
     let mut response = HttpResponse::Accepted();
     response.insert_header((context::CORRELATION_ID, record.correlation_id.as_str()));
     response.insert_header((LOCATION, format!("/v1/runs/{}", record.id)));
-    response.insert_header((answers::REPLAYED, "true"));
-    response.json(answers::shown(record))
+    response
 }

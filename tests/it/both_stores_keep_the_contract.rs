@@ -1,5 +1,6 @@
 //! What the store's port promises holds of each store: examples, and what they say to the same thousand calls.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -371,6 +372,24 @@ async fn what_is_put_off_waits_for_its_time(kept: Kept) {
     assert_eq!(store.cancel_run(RunId::new("run_1")).await, Ok(true));
     let leased = store.lease(name("stripe"), in_a_minute(), 1).await.unwrap().remove(0);
     assert!(leased.cancelled, "who is cancelled goes first and at once");
+    let cancelled = async |limit| {
+        let leased = store.lease_cancelled(name("stripe"), in_a_minute(), limit).await.expect("it works");
+        leased.iter().map(|leased| (leased.run.id.to_string(), leased.cancelled)).collect::<Vec<_>>()
+    };
+    assert_eq!(cancelled(9).await, [], "it is executed");
+    for (id, client) in [("run_2", "a"), ("run_3", "b"), ("run_4", "a"), ("run_5", "b")] {
+        assert!(is_new(&*store, queued(id, client, Priority::High)).await);
+    }
+    for id in ["run_2", "run_3", "run_4"] {
+        assert_eq!(store.cancel_run(RunId::new(id)).await, Ok(true));
+    }
+    let first = cancelled(2).await;
+    let all: BTreeSet<_> = first.iter().cloned().chain(cancelled(9).await).collect();
+    let expected = ["run_2", "run_3", "run_4"].map(|id| (id.to_owned(), true));
+    assert_eq!((first.len(), all), (2, BTreeSet::from(expected)), "these and no others");
+    let other = Parked { id: RunId::new("run_2"), ..park(1, in_a_minute()) };
+    assert_eq!(store.park(other).await, Ok(true));
+    assert_eq!(cancelled(9).await, [], "it was looked at, and waits for its time");
     assert_eq!((leased.ticket.tries, leased.ticket.first_try), (3, Some(Wall::from_unix_millis(5))));
     assert_eq!(leased.run.progress.revision, 4);
     assert_eq!(store.cancel_run(RunId::new("run_1")).await, Ok(false), "it is executed");

@@ -73,6 +73,7 @@ mod a_step_follows_an_optional_one_that_failed;
 mod a_store_that_cannot_write_makes_503s;
 mod a_thousand_identical_requests_are_one_charge;
 mod a_value_is_the_last_fallback;
+mod a_waiting_run_is_cancelled_at_once;
 mod an_alternate_serves_when_the_first_is_open_and_never_in_doubt;
 mod an_endpoint_says_where_it_differs;
 mod an_input_that_breaks_its_schema_is_told_where;

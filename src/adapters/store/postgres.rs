@@ -435,6 +435,19 @@ impl Store for PostgresStore {
         self.works.works()
     }
 
+    async fn lease_cancelled(
+        &self,
+        integration: IntegrationName,
+        until: Wall,
+        limit: usize,
+    ) -> Result<Vec<Leased>, Unavailable> {
+        let recent = Arc::clone(&self.recent);
+        let lease = move |to: Rc<Parts>| async move {
+            queue::lease_cancelled(&to.database, &recent, &integration, until, limit).await
+        };
+        Ok(rows::open_leases(self.ask(lease).await?, &self.keyring))
+    }
+
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {
         self.ask(move |to| async move { queue::heartbeat(&to.database, runs, until).await }).await
     }

@@ -236,6 +236,20 @@ impl Store for SqliteStore {
         self.works.works()
     }
 
+    async fn lease_cancelled(
+        &self,
+        integration: IntegrationName,
+        until: Wall,
+        limit: usize,
+    ) -> Result<Vec<Leased>, Unavailable> {
+        let recent = Arc::clone(&self.recent);
+        let lease = move |connection: &Connection| {
+            queue::lease_cancelled(connection, &recent, &integration, until, limit)
+        };
+        let leased = self.writer.write(Durable::Lease, lease).await?;
+        Ok(rows::open_leases(leased, &self.keyring))
+    }
+
     async fn heartbeat(&self, runs: Vec<(RunId, u32)>, until: Wall) -> Result<Vec<RunId>, Unavailable> {
         self.writer
             .write(Durable::Heartbeat, move |connection| queue::heartbeat(connection, &runs, until))

@@ -38,6 +38,15 @@ const DUE: &str = "WITH RECURSIVE lanes (lane) AS ( \
      AND rank = $2 AND lane = lanes.lane AND lease_until IS NULL AND not_before <= $3 ORDER BY not_before, run LIMIT $4) due \
      WHERE lanes.lane IS NOT NULL ORDER BY lanes.lane, due.not_before, due.run";
 
+/// The runs of an integration that have been cancelled and not been put off since: their time is 0, so few others are gone through.
+const CANCELLED: &str = "WITH RECURSIVE lanes (lane) AS ( \
+     (SELECT lane FROM queue WHERE integration = $1 AND rank = 0 AND lease_until IS NULL ORDER BY lane LIMIT 1) \
+     UNION ALL SELECT (SELECT lane FROM queue WHERE integration = $1 AND rank = 0 AND lease_until IS NULL \
+     AND lane > lanes.lane ORDER BY lane LIMIT 1) FROM lanes WHERE lanes.lane IS NOT NULL) \
+     SELECT waiting.run FROM lanes CROSS JOIN LATERAL (SELECT run FROM queue WHERE integration = $1 AND rank = 0 \
+     AND lane = lanes.lane AND lease_until IS NULL AND not_before <= 0 AND cancel ORDER BY not_before, run LIMIT $2) waiting \
+     WHERE lanes.lane IS NOT NULL LIMIT $2";
+
 /// Leases runs that are due. `turn` says which lane goes first, and whether the lowest rank does for once.
 pub(super) async fn lease(
     database: &Database,
@@ -63,6 +72,22 @@ pub(super) async fn lease(
             due.truncate(limit);
         }
         take(client, recent, &due, until).await
+    });
+    leased.await.map_err(|error| unavailable(&error))
+}
+
+/// Leases runs that have been cancelled and not been put off since.
+pub(super) async fn lease_cancelled(
+    database: &Database,
+    recent: &Recent,
+    integration: &IntegrationName,
+    until: Wall,
+    limit: usize,
+) -> Result<Vec<Taken>, Unavailable> {
+    let leased = database.write(Durable::Lease, 1, async |client: &Client| {
+        let found = rows(client, CANCELLED, &[&integration.as_str(), &limit_of(limit)]).await?;
+        let ids = found.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?;
+        take(client, recent, &ids, until).await
     });
     leased.await.map_err(|error| unavailable(&error))
 }
@@ -176,7 +201,7 @@ impl Kind for Parks {
     }
 }
 
-/// Has a waiting run cancelled when its turn comes, which is now.
+/// Has a waiting run cancelled as soon as it is leased, for which it is due.
 pub(super) async fn cancel(database: &Database, id: &RunId) -> Result<bool, Unavailable> {
     let sql =
         "UPDATE queue SET cancel = true, not_before = 0, rank = 0 WHERE run = $1 AND lease_until IS NULL";

@@ -39,6 +39,28 @@ pub(super) fn lease(
     due.iter().filter_map(|id| take(connection, recent, id, until).transpose()).collect()
 }
 
+/// Leases runs that have been cancelled and not been put off since: their time is 0, so few others are gone through.
+pub(super) fn lease_cancelled(
+    connection: &Connection,
+    recent: &Recent,
+    integration: &IntegrationName,
+    until: Wall,
+    limit: usize,
+) -> rusqlite::Result<Vec<Taken>> {
+    let mut cancelled = connection.prepare_cached(
+        "SELECT run FROM queue WHERE integration = ?1 AND rank = 0 AND lane = ?2 AND lease_until IS NULL \
+         AND not_before <= 0 AND cancel = 1 ORDER BY not_before, run LIMIT ?3",
+    )?;
+    let mut ids: Vec<String> = Vec::new();
+    for lane in lanes_of(connection, integration, 0)? {
+        let room = i64::try_from(limit - ids.len()).unwrap_or(i64::MAX);
+        for id in cancelled.query_map(params![integration.as_str(), lane, room], |row| row.get(0))? {
+            ids.push(id?);
+        }
+    }
+    ids.iter().filter_map(|id| take(connection, recent, id, until).transpose()).collect()
+}
+
 /// The clients that have runs of a rank waiting; each is found in the index, not by going through the runs.
 fn lanes_of(
     connection: &Connection,
@@ -142,7 +164,7 @@ pub(super) fn park(connection: &Connection, park: &SealedPark) -> rusqlite::Resu
     Ok(true)
 }
 
-/// Has a waiting run cancelled when its turn comes, which is now.
+/// Has a waiting run cancelled as soon as it is leased, for which it is due.
 pub(super) fn cancel(connection: &Connection, id: &RunId) -> rusqlite::Result<bool> {
     let marked = connection
         .prepare_cached(
