@@ -42,7 +42,8 @@ fn outcome_of(outcome: &Outcome) -> StoredAnswer {
 /// The part of an answer that tells what it is about.
 #[derive(Deserialize)]
 struct About<'a> {
-    correlation_id: Option<&'a str>,
+    /// It may be written with escapes, so it is not borrowed.
+    correlation_id: Option<String>,
     #[serde(borrow)]
     run: Option<&'a RawValue>,
 }
