@@ -29,6 +29,12 @@ pub const UPKEEP_EVERY: Duration = Duration::from_secs(2);
 /// Finer bounds, for the parts of an attempt, in seconds.
 const PHASE_BUCKETS: [f64; 11] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
+/// What a store does: a commit may take less than a millisecond.
+const COMMIT_BUCKETS: [f64; 12] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
+/// How many writes are in a group.
+const BATCH_BUCKETS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
 /// Keeps the log's thread alive; drop it last, and the log is whole.
 pub struct Logs {
     _guard: WorkerGuard,
@@ -123,9 +129,12 @@ fn filter(settings: &LogSettings) -> Targets {
 /// # Errors
 /// When there is one already.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
+    let only = |metric: Metric| Matcher::Full(metric.name().to_owned());
     let handle = PrometheusBuilder::new()
         .set_buckets(&Metric::BUCKETS)?
-        .set_buckets_for_metric(Matcher::Full(Metric::AttemptPhase.name().to_owned()), &PHASE_BUCKETS)?
+        .set_buckets_for_metric(only(Metric::AttemptPhase), &PHASE_BUCKETS)?
+        .set_buckets_for_metric(only(Metric::StoreCommit), &COMMIT_BUCKETS)?
+        .set_buckets_for_metric(only(Metric::StoreBatch), &BATCH_BUCKETS)?
         .install_recorder()?;
     Metric::describe_all();
     let labels = Labels::none().word("version", env!("CARGO_PKG_VERSION")).word("revision", revision());

@@ -16,6 +16,7 @@ use causeway_core::time::{Now, Wall};
 use causeway_core::window::Counts;
 use serde::{Deserialize, Serialize};
 
+use super::body::Max;
 use super::health::{self, Health};
 use super::problem::{Code, Problem, printable};
 use super::shown::Notice;
@@ -24,7 +25,7 @@ use crate::control::{self, Command};
 use crate::settings::duration;
 
 /// The largest body of a command, in bytes.
-pub(super) const MAX_COMMAND: usize = 16 << 10;
+const MAX_COMMAND: usize = 16 << 10;
 /// The longest reason, in characters.
 const MAX_REASON: usize = 500;
 
@@ -281,7 +282,7 @@ pub(super) async fn command<T: for<'de> Deserialize<'de>>(
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Problem> {
-    let json = body::json(request, payload, MAX_COMMAND).await?;
+    let json = body::json(request, payload, Max::Fixed(MAX_COMMAND)).await?;
     serde_json::from_str(json.as_str()).map_err(|error| {
         Problem::new(Code::MalformedRequest, format!("the body: {}", printable(&error.to_string())))
     })
@@ -323,7 +324,7 @@ fn answer(state: &State, place: &Place) -> Result<HttpResponse, Problem> {
 fn document(state: &State, place: &Place) -> Option<Integration> {
     let snapshot = state.mesh().board().integration(place.name().as_str())?;
     let now = state.clock().now();
-    let health = health::of(&snapshot, now);
+    let health = health::of(&snapshot, state.queues().is_paused(place.name()), now);
     let view = &snapshot.view;
     let age = now.mono.since(snapshot.at.mono);
     let live = state.live();

@@ -13,8 +13,17 @@ use super::problem::{Code, Problem};
 /// How long a whole body may take to arrive.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(30);
 
+/// How many bytes a body may have.
+#[derive(Clone, Copy)]
+pub(super) enum Max {
+    /// As `listen.max_body` says.
+    Configured(usize),
+    /// As many, whatever is configured.
+    Fixed(usize),
+}
+
 /// The body as JSON.
-pub(super) async fn json(request: &HttpRequest, payload: Payload, max: usize) -> Result<Json, Problem> {
+pub(super) async fn json(request: &HttpRequest, payload: Payload, max: Max) -> Result<Json, Problem> {
     if !is_json(request) {
         let detail = "send the body with `Content-Type: application/json`";
         return Err(Problem::new(Code::UnsupportedMediaType, detail));
@@ -33,17 +42,18 @@ fn is_json(request: &HttpRequest) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-async fn read(request: &HttpRequest, mut payload: Payload, max: usize) -> Result<Bytes, Problem> {
+async fn read(request: &HttpRequest, mut payload: Payload, limit: Max) -> Result<Bytes, Problem> {
+    let (Max::Configured(max) | Max::Fixed(max)) = limit;
     let declared =
         request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if declared.is_some_and(|length: u64| length > max as u64) {
-        return Err(too_large(max));
+        return Err(too_large(limit));
     }
     let broken = |error| Problem::new(Code::MalformedRequest, format!("the body could not be read: {error}"));
     let Some(first) = payload.next().await else { return Ok(Bytes::new()) };
     let first = first.map_err(broken)?;
     if first.len() > max {
-        return Err(too_large(max));
+        return Err(too_large(limit));
     }
     let Some(second) = payload.next().await else { return Ok(first) };
     let mut whole = BytesMut::from(&first[..]);
@@ -51,7 +61,7 @@ async fn read(request: &HttpRequest, mut payload: Payload, max: usize) -> Result
     while let Some(chunk) = next {
         let chunk = chunk.map_err(broken)?;
         if whole.len() + chunk.len() > max {
-            return Err(too_large(max));
+            return Err(too_large(limit));
         }
         whole.extend_from_slice(&chunk);
         next = payload.next().await;
@@ -59,6 +69,10 @@ async fn read(request: &HttpRequest, mut payload: Payload, max: usize) -> Result
     Ok(whole.freeze())
 }
 
-fn too_large(max: usize) -> Problem {
-    Problem::new(Code::BodyTooLarge, format!("the body may have {max} bytes (listen.max_body)"))
+fn too_large(max: Max) -> Problem {
+    let detail = match max {
+        Max::Configured(max) => format!("the body may have {max} bytes (listen.max_body)"),
+        Max::Fixed(max) => format!("the body of a command may have {max} bytes"),
+    };
+    Problem::new(Code::BodyTooLarge, detail)
 }

@@ -66,7 +66,7 @@ fn item(offer: &Offer, current: Option<u32>) -> Item {
         title: offer.title.clone(),
         current: current == Some(plan.version),
         preview: offer.preview,
-        mode: "sync",
+        mode: offer.mode.as_str(),
         deadline_ms: u64::try_from(plan.deadline.as_millis()).unwrap_or(u64::MAX),
         priority: plan.priority.as_str(),
         mutates: plan.may_act(),

@@ -17,6 +17,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::admin::{command, reason};
+use super::body::Max;
 use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, answers, attempts, context, page};
 use crate::control::{self, Command};
@@ -210,7 +211,7 @@ pub(super) async fn resolve(
     state: Data<State>,
 ) -> Result<HttpResponse, Problem> {
     let malformed = |detail: &'static str| Problem::new(Code::MalformedRequest, detail);
-    let body = super::body::json(&request, payload, super::admin::MAX_COMMAND).await?;
+    let body = super::body::json(&request, payload, Max::Configured(state.live().max_body())).await?;
     let command: ResolveCommand<'_> = serde_json::from_str(body.as_str()).map_err(|error| {
         Problem::new(Code::MalformedRequest, format!("the body: {}", printable(&error.to_string())))
     })?;

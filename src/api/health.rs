@@ -17,6 +17,8 @@ use super::{State, context};
 pub(super) enum Health {
     Healthy,
     Degraded,
+    /// Its queue rests; who waits for an answer is served.
+    Paused,
     Down,
 }
 
@@ -40,7 +42,8 @@ pub(super) async fn show(request: HttpRequest, state: Data<State>) -> HttpRespon
     let integrations: BTreeMap<_, _> = directory
         .places()
         .filter_map(|place| {
-            Some((place.name().as_str(), of(&*board.integration(place.name().as_str())?, now)))
+            let paused = state.queues().is_paused(place.name());
+            Some((place.name().as_str(), of(&*board.integration(place.name().as_str())?, paused, now)))
         })
         .collect();
     let mut response = HttpResponse::Ok();
@@ -52,11 +55,15 @@ pub(super) async fn show(request: HttpRequest, state: Data<State>) -> HttpRespon
 fn overall(integrations: &BTreeMap<&str, IntegrationHealth>) -> Health {
     let best = integrations.values().map(|health| health.status).min().unwrap_or(Health::Healthy);
     let worst = integrations.values().map(|health| health.status).max().unwrap_or(Health::Healthy);
-    if worst == Health::Healthy { Health::Healthy } else { best.max(Health::Degraded) }
+    match (best, worst) {
+        (_, Health::Healthy) => Health::Healthy,
+        (Health::Down, _) => Health::Down,
+        _ => Health::Degraded,
+    }
 }
 
-/// One integration's health, as its snapshot tells it at `now`.
-pub(super) fn of(snapshot: &Snapshot, now: Now) -> IntegrationHealth {
+/// One integration's health, as its snapshot tells it at `now`, and whether its queue is paused.
+pub(super) fn of(snapshot: &Snapshot, paused: bool, now: Now) -> IntegrationHealth {
     let view = &snapshot.view;
     let mut found = Vec::new();
     let age = now.mono.since(snapshot.at.mono);
@@ -82,6 +89,9 @@ pub(super) fn of(snapshot: &Snapshot, now: Now) -> IntegrationHealth {
     }
     if view.parked_for.is_some_and(|left| left > age) {
         found.push((Health::Degraded, "rate_limited"));
+    }
+    if paused {
+        found.push((Health::Paused, "paused"));
     }
     let status = found.iter().map(|(health, _)| *health).max().unwrap_or(Health::Healthy);
     let reasons = found.into_iter().map(|(_, reason)| reason).collect();

@@ -155,7 +155,7 @@ async fn attached(
         return Ok(Some(answers::again(&answer)));
     }
     if asked.keys.in_flight == InFlight::Conflict {
-        return Err(in_flight(asked, &id));
+        return Err(in_flight(state, asked, &id));
     }
     asked.count("attached");
     let time = asked.budget.map_or(asked.plan.deadline, |budget| budget.min(asked.plan.deadline));
@@ -169,7 +169,11 @@ async fn attached(
             return Ok(answer.map(|answer| answers::again(&answer)));
         }
     }
-    if wait.is_some() { goes_on(state, asked, &id).await.map(Some) } else { Err(in_flight(asked, &id)) }
+    if wait.is_some() {
+        goes_on(state, asked, &id).await.map(Some)
+    } else {
+        Err(in_flight(state, asked, &id))
+    }
 }
 
 /// Tells where the run of the same key is to be found.
@@ -179,13 +183,15 @@ pub(super) async fn goes_on(state: &State, asked: &Asked, id: &RunId) -> Result<
         Some(answer) => answers::again(answer),
         None => runs::goes_on_again(&record),
     };
-    record.map(told).ok_or_else(|| in_flight(asked, id))
+    record.map(told).ok_or_else(|| in_flight(state, asked, id))
 }
 
-pub(super) fn in_flight(asked: &Asked, id: &RunId) -> Problem {
+pub(super) fn in_flight(state: &State, asked: &Asked, id: &RunId) -> Problem {
     asked.count("conflict");
     let detail = format!("the run {id}, of the same key, is under way; ask again, or look it up");
-    Problem::new(Code::RunInFlight, detail).retry_after(Some(COME_BACK))
+    // Whose key it is, whose run it is.
+    let so_far = state.mesh().board().run(id.as_str(), Asker::Anybody);
+    Problem::new(Code::RunInFlight, detail).so_far(so_far).retry_after(Some(COME_BACK))
 }
 
 /// The answer of a run that is under way, when it is over; `None` where it has come to nothing.
@@ -255,7 +261,7 @@ impl Asked {
             let detail = "`X-Not-Before` is for runs that nobody waits for: ask with `Prefer: respond-async`";
             return Err(malformed(detail));
         }
-        let input = body::json(request, payload, max_body).await?;
+        let input = body::json(request, payload, body::Max::Configured(max_body)).await?;
         if let Some(schema) = schema {
             let violations = schema.violations(&input);
             if !violations.is_empty() {

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::BoxBody;
@@ -285,6 +286,13 @@ impl Problem {
         self
     }
 
+    /// The same, with the run that it is about, as it stands.
+    #[must_use]
+    pub fn so_far(mut self, run: Option<Arc<Outcome>>) -> Self {
+        self.run = run.map(|run| Box::new(Arc::unwrap_or_clone(run)));
+        self
+    }
+
     /// Of a run that did not succeed.
     pub fn of_run(outcome: Outcome, standing: Standing) -> Self {
         let failure = outcome.error.as_ref();
@@ -322,8 +330,10 @@ impl Problem {
             status: self.code.status().as_u16(),
             detail: &self.detail,
             code: self.code,
+            // To ask again for what is under way is no repetition.
             retryable: self.code.retryable()
-                && !self.run.as_ref().is_some_and(|run| run.has_lasting_effects()),
+                && (self.code == Code::RunInFlight
+                    || !self.run.as_ref().is_some_and(|run| run.has_lasting_effects())),
             correlation_id: self.correlation_id.as_deref(),
             run: self.run.as_deref(),
             errors: &self.errors,

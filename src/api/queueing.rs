@@ -134,7 +134,7 @@ async fn repeated(
         return Ok(answers::again(&answer));
     }
     if asked.keys.in_flight == InFlight::Conflict {
-        return Err(in_flight(asked, &id));
+        return Err(in_flight(state, asked, &id));
     }
     asked.count("attached");
     if let Some(wait) = asked.wait {

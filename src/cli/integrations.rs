@@ -3,6 +3,7 @@
 //! - `seen`: what the API answers; `words`: a word or two on each part of it; `whole`: everything about one.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::client::{AdminArgs, Ask, Server, block_on, segment};
 use super::screen::{Colour, Screen};
@@ -83,12 +84,11 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     block_on(async {
         match &args.action {
             Action::List => {
-                let ask = Ask::get("listing the integrations", PATH);
-                let answer = server.get(&ask).await?;
+                let list = all(&server).await?;
                 if args.json {
-                    return output::show_json(&answer);
+                    return output::show_json(&list.to_string());
                 }
-                let page: Page = server.read(&ask, &answer)?;
+                let page = Page::deserialize(&list).map_err(|error| unreadable(&error))?;
                 output::say(&table(&page.items, screen))
             }
             Action::Pause { integration, reason } | Action::Resume { integration, reason } => {
@@ -116,6 +116,28 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
     })
 }
 
+/// The list of all integrations, as one page.
+pub(super) async fn all(server: &Server<'_>) -> Result<Value, CommandError> {
+    let (mut items, mut path) = (Vec::new(), format!("{PATH}?limit=100"));
+    loop {
+        let ask = Ask::get("listing the integrations", path);
+        let mut page: Value = server.read(&ask, &server.get(&ask).await?)?;
+        if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+            items.extend(more);
+        }
+        match page.get("next_cursor").and_then(Value::as_str) {
+            Some(cursor) => path = format!("{PATH}?limit=100&cursor={}", segment(cursor)),
+            None => return Ok(serde_json::json!({ "items": items, "next_cursor": null })),
+        }
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> CommandError {
+    CommandError::Failed(format!(
+        "reading the list of integrations: {error}; is the server of the same version?"
+    ))
+}
+
 /// Sends what is about one integration. Where there is none of this name, says which there are.
 pub(super) async fn send(server: &Server<'_>, ask: &Ask, name: &str) -> Result<String, CommandError> {
     let answer = server.send(ask).await?;
@@ -127,8 +149,7 @@ pub(super) async fn send(server: &Server<'_>, ask: &Ask, name: &str) -> Result<S
     if answer.code().as_deref() != Some("unknown_integration") {
         return Err(CommandError::Failed(message));
     }
-    let all = Ask::get("listing the integrations", PATH);
-    let known = server.get(&all).await.and_then(|answer| server.read::<Page>(&all, &answer));
+    let known = all(server).await.ok().and_then(|list| Page::deserialize(&list).ok());
     let known = known.map(|page| page.items).unwrap_or_default();
     let known: Vec<&str> = known.iter().map(|integration| &*integration.name).collect();
     Err(CommandError::Failed(format!("{message}{}", hint(name, &known))))

@@ -61,7 +61,7 @@ struct Health {
 /// Both answers, as they came.
 struct Looked {
     health: String,
-    list: String,
+    list: Value,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CommandError> {
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<(), CommandError> {
 
 async fn look(server: &Server<'_>) -> Result<Looked, CommandError> {
     let health = server.get(&Ask::get("asking for health", "/v1/health")).await?;
-    let list = server.get(&Ask::get("listing the integrations", integrations::PATH)).await?;
+    let list = integrations::all(server).await?;
     Ok(Looked { health, list })
 }
 
@@ -89,14 +89,13 @@ fn unreadable(error: &serde_json::Error) -> CommandError {
 impl Looked {
     fn json(&self) -> Result<String, CommandError> {
         let mut document: Value = serde_json::from_str(&self.health).map_err(|error| unreadable(&error))?;
-        let mut list: Value = serde_json::from_str(&self.list).map_err(|error| unreadable(&error))?;
-        document["integrations"] = list.get_mut("items").map_or_else(|| json!([]), Value::take);
+        document["integrations"] = self.list.get("items").cloned().unwrap_or_else(|| json!([]));
         Ok(document.to_string())
     }
 
     fn text(&self, screen: Screen) -> Result<String, CommandError> {
         let health: Health = serde_json::from_str(&self.health).map_err(|error| unreadable(&error))?;
-        let page: Page = serde_json::from_str(&self.list).map_err(|error| unreadable(&error))?;
+        let page: Page = Page::deserialize(&self.list).map_err(|error| unreadable(&error))?;
         let table = integrations::table(&page.items, screen);
         Ok(format!("{}\n\n{table}", screen.sentence(sentence(&health, &page.items))))
     }
@@ -106,7 +105,7 @@ impl Looked {
 fn sentence(health: &Health, integrations: &[Integration]) -> Words {
     let of = |status: &str| integrations.iter().filter(|integration| integration.status == status).count();
     let all = integrations.len();
-    let parts: Vec<String> = ["down", "degraded", "healthy"]
+    let parts: Vec<String> = ["down", "paused", "degraded", "healthy"]
         .into_iter()
         .filter(|status| of(status) > 0)
         .map(|status| format!("{} {} {status}", of(status), if of(status) == 1 { "is" } else { "are" }))
@@ -218,6 +217,11 @@ mod tests {
                 "degraded",
                 &["down", "degraded", "healthy", "healthy"],
                 "Degraded: of 4 integrations 1 is down, 1 is degraded and 2 are healthy. Region eu.",
+            ),
+            (
+                "degraded",
+                &["paused", "healthy"],
+                "Degraded: of 2 integrations 1 is paused and 1 is healthy. Region eu.",
             ),
         ] {
             assert_eq!(told(status, integrations), expected);

@@ -36,7 +36,7 @@ const PRIORITIES: [(&str, Priority); 3] =
     [("high", Priority::High), ("normal", Priority::Normal), ("low", Priority::Low)];
 
 /// Whether callers wait.
-const MODES: [(&str, Mode); 2] = [("sync", Mode::Sync), ("async", Mode::Async)];
+const MODES: [(&str, Mode); 2] = [(Mode::Sync.as_str(), Mode::Sync), (Mode::Async.as_str(), Mode::Async)];
 
 /// Whether callers wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,16 @@ pub enum Mode {
     Sync,
     /// They are told where to look as soon as the run is on disk.
     Async,
+}
+
+impl Mode {
+    /// As it is written in files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::Async => "async",
+        }
+    }
 }
 
 /// One version of a business capability.

@@ -37,10 +37,19 @@ async fn also_where_the_run_was_leased_for_another() {
     })
     .await;
     assert_eq!(waiting["leased"], 0, "{waiting}");
+    let health = server.api.get("/v1/health").await.ok();
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert_eq!(
+        (&health["integrations"]["post"]["status"], &health["integrations"]["post"]["reasons"]),
+        (&json!("paused"), &json!(["paused"]))
+    );
+    assert_eq!(health["integrations"]["bank"]["status"], "healthy");
+    assert_eq!(server.integration("post").await["status"], "paused");
     assert_eq!((bank.effects().len(), post.arrivals().len()), (1, 0));
     assert_eq!(server.integration("bank").await["queue"]["pending"], 0);
 
     turn("resume").await;
+    assert_eq!(server.api.get("/v1/health").await.ok()["status"], "healthy");
     let run = until("it is over", async || {
         let run = server.api.get(&format!("{place}?wait=5")).await.ok();
         run["finished_at"].is_string().then_some(run)

@@ -13,7 +13,7 @@ async fn with_its_versions_and_schemas() {
         })
         .operation(
             "payments.charge@2",
-            "preview = true\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n\
+            "preview = true\nmode = \"async\"\n[[steps]]\nname = \"charge\"\ncall = \"payments.charge\"\n\
              [[steps]]\nname = \"look\"\ncall = \"payments.ping\"\nafter = [\"charge\"]\nrequired = false\n",
         );
     let server = Server::start(&config);
@@ -44,6 +44,7 @@ async fn with_its_versions_and_schemas() {
     assert_eq!((&charge["deadline_ms"], &charge["priority"]), (&json!(15_000), &json!("normal")));
     assert_eq!((&preview["current"], &preview["preview"]), (&json!(false), &json!(true)));
     assert_eq!(preview["input_schema"], Value::Null);
+    assert_eq!((&charge["mode"], &preview["mode"]), (&json!("sync"), &json!("async")));
     let step = json!({
         "name": "look", "integration": "payments", "endpoint": "ping", "required": false, "after": ["charge"]
     });

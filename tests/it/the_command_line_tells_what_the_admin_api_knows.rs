@@ -84,6 +84,24 @@ async fn in_tables_and_as_json() {
 }
 
 #[tokio::test]
+async fn of_all_integrations_however_many() {
+    let provider = Provider::start();
+    let config = (0..120)
+        .fold(Config::new(), |config, n| config.integration(&format!("bank-{n:03}"), &provider.url(), ""));
+    let server = Server::start(&config);
+    let listed = admin(&server, &["integrations", "list"]).await;
+    assert_eq!(listed.out.lines().count(), 121, "{listed:?}");
+    let status = admin(&server, &["status"]).await;
+    let first = "Healthy: all 120 integrations are healthy. Region test.";
+    assert_eq!(status.out.lines().next(), Some(first), "{status:?}");
+    for arguments in [["integrations", "list", "--json"].as_slice(), &["status", "--json"]] {
+        let document = document(&admin(&server, arguments).await);
+        let list = document.get("items").or_else(|| document.get("integrations")).expect("a list");
+        assert_eq!((list.as_array().map(Vec::len), &list[119]["name"]), (Some(120), &json!("bank-119")));
+    }
+}
+
+#[tokio::test]
 async fn who_holds_a_breaker_why_and_until_when() {
     let provider = Provider::start();
     let server = Server::start(&two(&provider));

@@ -50,6 +50,27 @@ async fn a_success_is_answered_from_the_store() {
 }
 
 #[tokio::test]
+async fn whatever_links_it_to_the_event_behind_it() {
+    let provider = Provider::start();
+    let server = Server::start(&Config::payments(&provider.url(), ""));
+    provider.next([Behaviour::status(422)]);
+    // What JSON writes with escapes.
+    for (key, status) in [("refused", 422), ("charged", 200)] {
+        let ask = || keyed(key).header("x-correlation-id", r#"a"b\c"#);
+        let first = server.api.send(ask()).await;
+        assert_eq!((first.status, first.header("x-correlation-id")), (status, Some(r#"a"b\c"#)), "{first:?}");
+        is_replay_of(&server.api.send(ask()).await, &first);
+    }
+    let listed = server.api.get("/v1/runs?status=failed").await.ok();
+    let refused = &listed["items"][0];
+    assert_eq!(refused["correlation_id"], r#"a"b\c"#);
+    assert_eq!(
+        (&refused["steps"][0]["status"], &refused["error"]["class"]),
+        (&json!("failed"), &json!("client"))
+    );
+}
+
+#[tokio::test]
 async fn a_failure_is_answered_the_same_once_anything_was_sent() {
     let provider = Provider::start();
     let server = Server::start(&Config::payments(&provider.url(), "[retry]\nmax_retries = 0"));
@@ -151,7 +172,8 @@ async fn who_asks_meanwhile_waits_or_is_told() {
         server.api.send(strict()).await
     });
     first.ok();
-    told.problem(409, "run_in_flight");
+    let told = told.problem(409, "run_in_flight");
+    assert_eq!((&told["run"]["status"], &told["retryable"]), (&json!("running"), &json!(true)), "{told}");
     assert_eq!(provider.effects().len(), 2);
 }
 

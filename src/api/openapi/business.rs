@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::problem::Code;
 use super::{answers, document, header, in_path, page_of, paging, query, reference, schemas, whole};
 use crate::plans::Offer;
+use crate::settings::Mode;
 
 const ABOUT: &str = "Runs business operations at the external systems behind them, and answers with one truthful outcome. Every \
                      error is a problem (RFC 9457) whose `code` has a page under /docs/errors/.";
@@ -84,16 +85,20 @@ fn run(offer: &Offer, label: &str, body: &Value) -> Value {
         StatusCode::OK,
         document("Succeeded, or partial: a step that is not required did not.", &outcome),
     )];
-    good.push((
-        StatusCode::ACCEPTED,
-        document("Not final after as long as `Prefer: wait` says; the run goes on.", &outcome),
-    ));
+    let (accepted, how) = match offer.mode {
+        Mode::Sync => (
+            "Not final after as long as `Prefer: wait` says; the run goes on.",
+            format!("within {millis} ms"),
+        ),
+        Mode::Async => ("On disk, to be executed by and by.", "by and by".to_owned()),
+    };
+    good.push((StatusCode::ACCEPTED, document(accepted, &outcome)));
     let problems: Vec<Code> = ANY.into_iter().chain(OF_RUNS).collect();
     json!({
         "operationId": label,
         "summary": offer.title,
         "description": format!(
-            "Runs `{label}` within {millis} ms{}.",
+            "Runs `{label}` {how}{}.",
             if offer.plan.may_act() { "; it may change something at a provider" } else { "; it only reads" }
         ),
         "parameters": [

@@ -143,8 +143,9 @@ pub(super) fn operation() -> Value {
 /// How the mesh is doing.
 pub(super) fn health() -> Value {
     let status = words(["healthy", "degraded", "down"]);
+    let own = words(["healthy", "degraded", "paused", "down"]);
     let integration = object(
-        json!({ "status": status, "breaker": string(), "reasons": { "type": "array", "items": string() } }),
+        json!({ "status": own, "breaker": string(), "reasons": { "type": "array", "items": string() } }),
         &[],
     );
     let properties = json!({
@@ -171,7 +172,7 @@ pub(super) fn integration() -> Value {
         "group": nullable_string(),
         "owner": { "type": ["string", "null"], "description": "Who is responsible for it." },
         "runbook": { "type": ["string", "null"], "description": "Where it is written what to do when it fails." },
-        "status": words(["healthy", "degraded", "down"]),
+        "status": words(["healthy", "degraded", "paused", "down"]),
         "reasons": { "type": "array", "items": string() },
         "breaker": reference("Breaker"),
         "limits": { "type": "array", "items": limit },

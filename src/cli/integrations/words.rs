@@ -27,7 +27,7 @@ fn row(integration: &Integration) -> Vec<Words> {
 pub(in crate::cli) fn tone(status: &str) -> Tone {
     match status {
         "healthy" => Tone::Good,
-        "degraded" => Tone::Doubtful,
+        "degraded" | "paused" => Tone::Doubtful,
         "down" => Tone::Bad,
         _ => Tone::Neutral,
     }
