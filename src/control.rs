@@ -1,7 +1,8 @@
 //! What operators say, written down before it takes effect, and taken up again at the next start.
 //!
-//! A command of an operator that the store cannot take takes effect all the same: a breaker must be opened by hand while
-//! the disk is full, too. It is then told to the log alone, and answers say that a restart forgets it.
+//! What stops or starts traffic takes effect also where the store cannot take it: a breaker must be opened by hand while
+//! the disk is full, too. It is then told to the log alone, and answers say that a restart forgets it. Nothing else is done
+//! that cannot be written down.
 
 use std::time::Duration;
 
@@ -36,20 +37,33 @@ pub(crate) struct Command<'a> {
     pub(crate) reason: Option<String>,
 }
 
-/// Writes a command down, and what holds from then on; whether that was possible.
+/// Writes a command down that takes effect in any case, and what holds from then on; whether that was possible.
 pub(crate) async fn audit(state: &State, command: Command<'_>, control: Option<Control>) -> bool {
+    let (action, subject) = (command.action, command.subject.to_owned());
+    match audited(state, command, control).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::error!(action, subject, %error, "a command takes effect and is not written down");
+            false
+        }
+    }
+}
+
+/// Writes a command down, and what holds from then on.
+///
+/// # Errors
+/// When that cannot be done; the command must not take effect.
+pub(crate) async fn audited(
+    state: &State,
+    command: Command<'_>,
+    control: Option<Control>,
+) -> Result<(), Unavailable> {
     let Command { operator, action, subject, reason } = command;
     tracing::warn!(operator, action, subject, reason, "an operator's command");
     let at = state.clock().now().wall;
     let deed = Deed { at, operator, action, subject: subject.to_owned(), reason, control };
     let written = tokio::time::timeout(PATIENCE, state.store().audit(deed)).await;
-    let failed = match written {
-        Ok(Ok(())) => return true,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "the store does not answer".to_owned(),
-    };
-    tracing::error!(action, subject, error = failed, "a command takes effect and is not written down");
-    false
+    written.unwrap_or_else(|_| Err(Unavailable("the store does not answer".to_owned())))
 }
 
 fn mode_of(integration: &str) -> String {

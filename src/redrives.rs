@@ -151,6 +151,11 @@ impl Redrives {
         Some(gone)
     }
 
+    /// Forgets one that nobody works at yet.
+    pub(crate) fn withdraw(&self, id: &str) {
+        self.locked().remove(id);
+    }
+
     /// Says where one that is not over stands from now on; as it is then, and who works at it from now on.
     pub(crate) fn set(&self, id: &str, status: Status) -> Option<(Redrive, u64)> {
         let mut known = self.locked();

@@ -11,6 +11,7 @@ use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use causeway_actors::board::{Condition, Snapshot};
 use causeway_actors::directory::Place;
+use causeway_actors::store::Control;
 use causeway_core::breaker::{By, ModeChange, ModeKind};
 use causeway_core::time::{Now, Wall};
 use causeway_core::window::Counts;
@@ -20,7 +21,7 @@ use super::body::Max;
 use super::health::{self, Health};
 use super::problem::{Code, Problem, printable};
 use super::shown::Notice;
-use super::{State, access, body, page};
+use super::{State, access, body, operations, page};
 use crate::control::{self, Command};
 use crate::settings::duration;
 
@@ -285,6 +286,18 @@ pub(super) async fn command<T: for<'de> Deserialize<'de>>(
     let json = body::json(request, payload, Max::Fixed(MAX_COMMAND)).await?;
     serde_json::from_str(json.as_str()).map_err(|error| {
         Problem::new(Code::MalformedRequest, format!("the body: {}", printable(&error.to_string())))
+    })
+}
+
+/// Writes a command down that is not carried out where that cannot be done.
+pub(super) async fn audited(
+    state: &State,
+    spoken: Command<'_>,
+    control: Option<Control>,
+) -> Result<(), Problem> {
+    control::audited(state, spoken, control).await.map_err(|error| {
+        let detail = format!("{error}; the command could not be written down and was not carried out");
+        Problem::new(Code::StoreUnavailable, detail).retry_after(Some(operations::COME_BACK))
     })
 }
 

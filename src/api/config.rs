@@ -6,10 +6,11 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
+use super::admin::audited;
 use super::problem::{Code, Problem};
 use super::shown::Notice;
 use super::{State, access, page};
-use crate::control::{self, Command};
+use crate::control::Command;
 use crate::reload::ReloadError;
 use crate::settings::Finding;
 
@@ -39,7 +40,7 @@ pub(super) async fn notices(request: HttpRequest, state: Data<State>) -> Result<
 pub(super) async fn reload(request: HttpRequest, state: Data<State>) -> Result<HttpResponse, Problem> {
     let operator = access::operator(&request);
     let command = Command { operator, action: "config.reload", subject: "configuration", reason: None };
-    control::audit(&state, command, None).await;
+    audited(&state, command, None).await?;
     // In a task of its own: a caller that hangs up must not leave it half done.
     let reloading = actix_web::rt::spawn(async move { state.reload().await });
     match reloading.await.unwrap_or(Err(ReloadError::Lost)) {

@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::admin::{command, reason};
+use super::admin::{audited, command, reason};
 use super::body::Max;
 use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, answers, attempts, context, page};
-use crate::control::{self, Command};
+use crate::control::Command;
 use crate::redrives::{self, NotTaken};
 
 #[derive(Deserialize)]
@@ -247,7 +247,7 @@ pub(super) async fn forget(
         subject: id.as_str(),
         reason: why.map(reason).transpose()?,
     };
-    control::audit(&state, command, None).await;
+    audited(&state, command, None).await?;
     let gone = state.store().forget_dead_letter(id.clone()).await.map_err(|error| unavailable(&error))?;
     if gone { Ok(HttpResponse::NoContent().finish()) } else { Err(unknown(&id)) }
 }
@@ -273,7 +273,7 @@ async fn take_up(
         Resolution::Resend => "dead_letter.resolve.resend",
     };
     let operator = access::operator(request);
-    control::audit(state, Command { operator, action, subject: id.as_str(), reason }, None).await;
+    audited(state, Command { operator, action, subject: id.as_str(), reason }, None).await?;
     redrives::take_up(state, reopened).await.map_err(not_taken)?;
     let mut response = HttpResponse::Accepted();
     response.insert_header((actix_web::http::header::LOCATION, format!("/admin/v1/runs/{id}")));

@@ -7,10 +7,10 @@ use actix_web::{HttpRequest, HttpResponse};
 use causeway_core::time::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::admin::{command, reason};
+use super::admin::{audited, command, reason};
 use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, page};
-use crate::control::{self, Command};
+use crate::control::Command;
 use crate::redrives::{self, Filter, Redrive, Status};
 
 /// How many a second, where nothing is said.
@@ -88,7 +88,10 @@ pub(super) async fn create(
     }
     let operator = access::operator(&request);
     let spoken = Command { operator, action: "redrive.begin", subject: &redrive.id, reason: why };
-    control::audit(&state, spoken, Some(redrive.kept())).await;
+    if let Err(problem) = audited(&state, spoken, Some(redrive.kept())).await {
+        state.redrives().withdraw(&redrive.id);
+        return Err(problem);
+    }
     actix_web::rt::spawn(redrives::work(state.into_inner(), redrive.id.clone(), 0));
     let mut response = HttpResponse::Accepted();
     response.insert_header((actix_web::http::header::LOCATION, format!("/admin/v1/redrives/{}", redrive.id)));
@@ -157,7 +160,7 @@ async fn set(
     let why = why.map(reason).transpose()?;
     let before = state.redrives().get(id).ok_or_else(|| unknown(id))?;
     let operator = access::operator(&request);
-    control::audit(&state, Command { operator, action, subject: id, reason: why }, None).await;
+    audited(&state, Command { operator, action, subject: id, reason: why }, None).await?;
     let (redrive, worker) = state.redrives().set(id, status).ok_or_else(|| unknown(id))?;
     if redrive.status != before.status {
         state.store().keep(redrive.kept()).await.map_err(|error| unavailable(&error))?;

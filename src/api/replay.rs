@@ -14,11 +14,11 @@ use causeway_core::name::{CorrelationId, RunId};
 use causeway_core::operation::{Begin, Part, Plan, Run};
 use serde::Deserialize;
 
-use super::admin::{command, reason};
+use super::admin::{audited, command, reason};
 use super::problem::{Code, Problem, unavailable};
 use super::state::Live;
 use super::{State, access, attempts, context};
-use crate::control::{self, Command};
+use crate::control::Command;
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +45,7 @@ pub(super) async fn replay(
     let subject = format!("{} as {run}", attempt.id);
     let operator = access::operator(&request);
     let spoken = Command { operator, action: "attempt.replay", subject: &subject, reason: why };
-    control::audit(&state, spoken, None).await;
+    audited(&state, spoken, None).await?;
 
     state.store().claim_run(new).await.map_err(|error| unavailable(&error))?;
     queue.iter().for_each(|queue| state.queues().queued(&queue.integration));

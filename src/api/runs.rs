@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::problem::{Code, Problem, printable, unavailable};
 use super::{State, access, admin, answers, context, operations, page};
-use crate::control::{self, Command};
+use crate::control::Command;
 use crate::recovery;
 
 /// How long a run may be neither waiting nor with a router, on its way from one to the other; how often it is looked.
@@ -244,7 +244,7 @@ pub(super) async fn cancel_any(
     let operator = access::operator(&request);
     let reason = why(&request, payload).await?;
     let command = Command { operator, action: "run.cancel", subject: &id, reason };
-    control::audit(&state, command, None).await;
+    admin::audited(&state, command, None).await?;
     let mut response = stop(&request, &id, &state).await?;
     if let Some(place) = response.headers_mut().get_mut(LOCATION) {
         let path = request.path().trim_end_matches("/cancel");

@@ -51,6 +51,21 @@ async fn a_file_that_may_not_grow() {
         .expect("a counter");
     assert!(errors.trim().parse::<f64>().expect("a number") >= 4.0, "{errors}");
     assert_eq!(provider.effects().len(), 1, "nothing was sent");
+    // What operators want is not done where nobody could see who wanted it; but for what stops and starts traffic.
+    let redrive = json!({ "filter": {}, "rate": 1, "reason": "a test" });
+    for (path, body) in [
+        ("/admin/v1/redrives".to_owned(), redrive),
+        (format!("/admin/v1/runs/{id}/cancel"), json!({})),
+        ("/admin/v1/config/reload".to_owned(), json!({})),
+    ] {
+        admin.send(Ask::post(path, &body)).await.problem(503, "store_unavailable");
+    }
+    assert_eq!(admin.get("/admin/v1/redrives").await.ok()["items"], json!([]));
+    let trip = Ask::post(
+        "/admin/v1/integrations/payments/breaker/mode",
+        &json!({ "mode": "auto", "reason": "a test" }),
+    );
+    assert_eq!(admin.send(trip).await.ok()["durable"], false);
     // What became of attempts is no promise: it is let go of, and counted.
     until("attempts are let go of", async || {
         let metrics = admin.get("/metrics").await.body;

@@ -204,7 +204,7 @@ pub(in crate::api) fn admin() -> Value {
             "description": "Whole or not at all: a set with an error changes nothing and is answered with all errors.",
             "responses": answers(
                 vec![(StatusCode::OK, document("What is another than before.", &json!({ "type": "object" })))],
-                &[&ANY[..], &[Code::WrongConfiguration, Code::NotImplemented, Code::Internal]].concat(),
+                &[&ANY[..], &[Code::WrongConfiguration, Code::NotImplemented, Code::Internal, Code::StoreUnavailable]].concat(),
             ),
         } },
         "/v1/health": { "get": {
