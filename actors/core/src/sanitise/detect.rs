@@ -120,19 +120,30 @@ impl<'a> Finder<'a> {
         let reach = &text[end..text.len().min(end + MAX_LOCAL)];
         let stop = end + reach.iter().take_while(|&&byte| is_local(byte)).count();
         let encoded = || text[end..stop].iter().position(|&byte| byte == b'%').map(|ahead| end + ahead);
+        let decoded = self.decoded;
         let address = match text.get(stop) {
             Some(b'@') => email(text, stop, self.floor),
             _ => encoded().and_then(|at| self.look_encoded(text, at)),
         };
         match address {
             Some((from, to, found)) if from <= end => {
-                (from.min(start), to.max(end), if from <= start { found } else { what })
+                let mut end = to.max(end);
+                // What else was found in the word may stand in this one.
+                let ahead = &mut self.later().ahead;
+                while let Some(next) = ahead.pop_if(|next| next.start < end) {
+                    end = end.max(next.end);
+                }
+                (from.min(start), end, if from <= start { found } else { what })
             }
             Some((start, end, what)) => {
                 self.later().ahead.push(Found { start, end, kind: Kind::Mask(what) });
                 region
             }
-            None => region,
+            None => {
+                // Without what was found the rest of the word may be another.
+                self.decoded = decoded;
+                region
+            }
         }
     }
 
@@ -191,7 +202,11 @@ impl<'a> Finder<'a> {
             let ahead = self.later.as_ref().and_then(|later| later.ahead.last());
             let text = ahead.map_or(self.text, |ahead| &self.text[..ahead.start]);
             let Some((at, class)) = scan(text, self.at, self.floor) else {
-                let ahead = self.later.as_mut()?.ahead.pop()?;
+                let mut ahead = self.later.as_mut()?.ahead.pop()?;
+                ahead.start = ahead.start.max(self.floor);
+                if ahead.end <= ahead.start {
+                    continue;
+                }
                 return Some(self.tell(ahead));
             };
             self.at = at;

@@ -694,6 +694,10 @@ fn corners_hide_nothing() {
         (r"x y0Wn/mySsn=\u000d\u000a-----END PRIVATE KEY-----", "x [masked:pem]"),
         ("sk_live_abcdefgh+a=b@x.io", "[masked:key]+a=[masked:email]"),
         ("4111111111111111%20a%40b.co", "[masked:card]%20[masked:email]"),
+        ("/cb?state=abc&to=sk_live_abcdefgh%26code%3Dxyz", "/cb?state=[masked:key]%26code%3D[masked:key]"),
+        ("+12 123-45-6789/1234%2Eab%40x.co", "[masked:phone]"),
+        ("Bearer sk_live_aaaaaaaa:sk_live_bbbbbbbb\u{e9}%20", "Bearer [masked:key]\u{e9}%20"),
+        ("+442079460958%73k_live_abcdefgh", "[masked:phone][masked:key]"),
         (
             "Authorization: Digest username=\"bob\", response=\"abc\"\nHost: x",
             "Authorization: [masked:authorization]\\nHost: x",
@@ -892,6 +896,80 @@ proptest! {
         }
         check(&s.query(&text))?;
         check(&s.json(&mixed, ALL))?;
+    }
+}
+
+/// Text whose pieces, found and encoded, stand close to each other.
+fn crowded() -> impl Strategy<Value = String> {
+    let pieces = [
+        "sk_live_abcdefgh",
+        "+442079460958",
+        "+12 ",
+        "123-45-6789",
+        "4111111111111111",
+        "DE89370400440532013000",
+        "eyJhbGciOi.",
+        "a@b.co",
+        "a%40b.co",
+        "%40b.co",
+        "Bearer ",
+        "state=abc",
+        "code%3Dxyz",
+        "code=xyz",
+        "password=",
+        "%26",
+        "%2E",
+        "%3D",
+        "%20",
+        "%73k_live_abcdefgh",
+        "%2520",
+        "%2526",
+        "&",
+        "?",
+        "/",
+        ":",
+        "+",
+        ".",
+        "-",
+        "_",
+        " ",
+        "@",
+        "\u{e9}",
+        "1234",
+        "x",
+        "=",
+        "==",
+        "-----END ",
+        "\n",
+        "\\n",
+        "\"",
+        "'",
+        "{",
+        "<",
+    ];
+    prop::collection::vec(prop::sample::select(pieces.to_vec()), 1..14).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn what_is_found_never_meets_what_was_found_before(text in crowded()) {
+        let s = sanitiser();
+        let json = serde_json::json!({ "note": text }).to_string();
+        let form = format!("note={}&b=1", percent(&text));
+        let all = [
+            s.text(&text, ALL),
+            s.query(&text),
+            s.query(&format!("https://x.io/?{form}")),
+            s.json(json.as_bytes(), ALL),
+            s.body(FORM, form.as_bytes(), ALL),
+            s.body(FORM, text.as_bytes(), ALL),
+            s.body(None, text.as_bytes(), ALL),
+        ];
+        for shown in all {
+            check(&shown)?;
+        }
     }
 }
 
