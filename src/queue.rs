@@ -281,7 +281,10 @@ async fn count(state: &State, last: &mut Now) {
     // Of those whose holder has died, or has not been heard of for too long.
     match state.store().release(state.clock().now().wall).await {
         Ok(0) => {}
-        Ok(released) => tracing::warn!(released, "leases had run out: their runs wait again"),
+        Ok(released) => {
+            tracing::warn!(released, "leases had run out: their runs wait again");
+            state.queues().look_for_cancelled();
+        }
         Err(error) => tracing::debug!(%error, "leases that have run out could not be looked for"),
     }
     let queues = state.queues();
@@ -453,7 +456,8 @@ async fn lease(
     for Leased { run, ticket, cancelled } in leased {
         let until = LeasedUntil::new(now.mono + lease);
         let id = run.id.clone();
-        let active = (ticket.fence, until.clone());
+        let fence = ticket.fence;
+        let active = (fence, until.clone());
         queue.active.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), active);
         let slot = Taken::new(queue);
         let execution =
@@ -468,7 +472,13 @@ async fn lease(
                 }
                 LeaseEnd::Lost => {}
             }
-            queue.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            {
+                let mut active = queue.active.lock().unwrap_or_else(PoisonError::into_inner);
+                // Another lease of the run may have taken this one's place.
+                if active.get(&id).is_some_and(|(held, _)| *held == fence) {
+                    active.remove(&id);
+                }
+            }
             queue.wake.notify_one();
         });
     }
