@@ -143,7 +143,7 @@ impl App {
         let shown = Shown::new(&self.settings, &self.log.sanitiser);
         let queues = Arc::<Queues>::default();
         queues.begin(store.queues().await?);
-        let (waiting, paused) = (Arc::clone(&queues), Arc::clone(&queues));
+        let [waiting, paused, cancelled] = [(); 3].map(|()| Arc::clone(&queues));
         let (attempts, waiting_attempts) = AttemptLog::new();
         let mesh = Mesh::start(MeshSpec {
             integrations: self.plans.integrations,
@@ -155,6 +155,7 @@ impl App {
                 store: Arc::clone(&store),
                 render: api::answers::of,
                 queued: Arc::new(move |integration| waiting.queued(integration)),
+                cancelled: Arc::new(move |run| cancelled.cancel(run)),
                 is_paused: Arc::new(move |integration| paused.is_paused(integration)),
             }),
             limits: Some((Arc::clone(&ledger) as Arc<dyn Ledger>, ledger.memory().clone())),

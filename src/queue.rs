@@ -11,7 +11,7 @@
 
 mod tally;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix::Addr;
-use causeway_actors::board::{Condition, Snapshot};
+use causeway_actors::board::{Asker, Condition, Snapshot};
 use causeway_actors::metric::{Labels, Metric};
 use causeway_actors::plan::{LeasedUntil, QueueSpec};
 use causeway_actors::router::{Lease, LeaseEnd, Resume, Router, RunPermit, Slot};
@@ -56,6 +56,9 @@ const STORE_FAILED: Duration = Duration::from_secs(1);
 pub struct Queues {
     queues: DashMap<IntegrationName, Arc<Queue>>,
     depths: Mutex<Vec<QueueDepth>>,
+    /// Runs that are to be cancelled and are on their way between a router and a queue.
+    to_cancel: Mutex<BTreeSet<RunId>>,
+    cancel: Notify,
     stopping: AtomicBool,
 }
 
@@ -183,6 +186,16 @@ impl Queues {
         }
     }
 
+    /// Has a run cancelled that no router has, wherever it is.
+    pub fn cancel(&self, run: &RunId) {
+        self.to_cancel.lock().unwrap_or_else(PoisonError::into_inner).insert(run.clone());
+        self.cancel.notify_one();
+    }
+
+    fn take_to_cancel(&self) -> BTreeSet<RunId> {
+        std::mem::take(&mut *self.to_cancel.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether nothing is leased at an integration until it is resumed.
     pub fn is_paused(&self, integration: &IntegrationName) -> bool {
         self.of(integration).paused.load(Ordering::Acquire)
@@ -218,7 +231,8 @@ impl Queues {
 
 /// Keeps a worker for each integration, and the tallies right, for ever.
 pub(crate) async fn work(state: Arc<State>, router: Addr<Router>) {
-    futures_util::future::join(keep_workers(&state, &router), follow_others(&state)).await;
+    futures_util::future::join3(keep_workers(&state, &router), follow_others(&state), follow_cancels(&state))
+        .await;
 }
 
 async fn keep_workers(state: &Arc<State>, router: &Addr<Router>) {
@@ -248,6 +262,46 @@ async fn follow_others(state: &State) {
         tracing::debug!("somebody else may have put something in the queues: they are looked at");
         state.queues().look_everywhere();
         tokio::time::sleep(LOOK_OTHERS).await;
+    }
+}
+
+/// Has runs cancelled that were on their way when somebody wanted it.
+async fn follow_cancels(state: &State) {
+    let queues = state.queues();
+    loop {
+        queues.cancel.notified().await;
+        let mut left = false;
+        for run in queues.take_to_cancel() {
+            if !is_cancelled(state, &run).await {
+                queues.cancel(&run);
+                left = true;
+            }
+        }
+        if left {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Whether a run is over, is cancelled where it waits, or has been told to stop where it is executed.
+async fn is_cancelled(state: &State, run: &RunId) -> bool {
+    match state.store().cancel_run(run.clone()).await {
+        Ok(true) => {
+            state.queues().look_for_cancelled();
+            return true;
+        }
+        Ok(false) => {}
+        Err(error) => {
+            tracing::debug!(%error, run_id = run.as_str(), "a run could not be cancelled yet");
+            return false;
+        }
+    }
+    match state.store().run(run.clone()).await {
+        Ok(Some(record)) if record.answer.is_none() => {
+            state.mesh().board().cancel(run.as_str(), Asker::Anybody).is_some()
+        }
+        Ok(_) => true,
+        Err(_) => false,
     }
 }
 
@@ -391,7 +445,9 @@ fn room_for_cancelled(state: &State, queue: &Queue, integration: &IntegrationNam
         return None;
     }
     let slots = spec(state, integration).slots as usize;
-    let free = (slots * (MAX_ENDING + 1)).saturating_sub(queue.active()).min(MAX_LEASE);
+    // What they take back makes calls, too.
+    let free = (2 * slots).saturating_sub(queue.taken.load(Ordering::Relaxed));
+    let free = free.min((slots * (MAX_ENDING + 1)).saturating_sub(queue.active())).min(MAX_LEASE);
     (free > 0).then_some(free)
 }
 

@@ -325,8 +325,12 @@ impl Router {
                 self.told_the_end(flight, *outcome);
             }
             Next::PutOff(queue) => {
-                flight.leased(LeaseEnd::PutOff(queue.integration));
+                let cancelled = kept.put_off_cancelled;
                 self.shared.board.take_run_off(flight.run.id());
+                flight.leased(LeaseEnd::PutOff(queue.integration));
+                if cancelled {
+                    self.cancel_elsewhere(flight.run.id());
+                }
                 return false;
             }
             Next::Lost => {
@@ -344,6 +348,13 @@ impl Router {
         }
         self.follow(ctx, flight);
         true
+    }
+
+    /// Has a run cancelled that is, or will be, wherever runs wait.
+    fn cancel_elsewhere(&self, run: &RunId) {
+        if let Some(keeper) = &self.shared.keeper {
+            (keeper.cancelled)(run);
+        }
     }
 
     /// Begins a run in the background.

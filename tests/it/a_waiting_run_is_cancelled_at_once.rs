@@ -1,11 +1,16 @@
 //! A queued run that is cancelled is over at once, whatever it waits for: its time, a paused integration, an open breaker, a
 //! provider that asked for patience, or a slot. It asks nobody for anything, but to take back what stands.
 
+use std::time::Duration;
+
 use causeway::sandbox::{Action, Behaviour};
 use serde_json::json;
+use tokio_postgres::NoTls;
 
+use crate::support::postgres::{self, Database};
+use crate::support::process::causeway;
 use crate::support::queued::{self, LATER, is, over, place, say};
-use crate::support::{Ask, Client, Config, Provider, Server, charge, until};
+use crate::support::{Ask, Client, Config, Process, Provider, Server, charge, until};
 
 /// Has the run cancelled, which is no repetition of anything.
 async fn cancel(api: &Client, path: &str) {
@@ -80,6 +85,43 @@ async fn while_all_slots_are_taken() {
     let waits = place(&server.api.send(queued::of("later", 2)).await);
     is_cancelled(&server.api, &waits).await;
     assert_eq!(provider.arrivals().len(), 1);
+}
+
+#[tokio::test]
+async fn while_it_is_being_put_off() {
+    let (provider, dir, database) =
+        (Provider::start(), tempfile::tempdir().expect("a directory"), Database::new().await);
+    let config = Config::payments(&provider.url(), "").operation("later", LATER);
+    postgres::kept_in(config, &database.url, dir.path()).write(dir.path());
+    let path = dir.path().to_str().expect("a path");
+    let mut server = Process::start(&mut causeway(&["serve", "--config", path]));
+    let (api, _) = server.serves().await;
+    let patience = Behaviour::from(Action::RateLimit { retry_after: "600".to_owned(), status: 429 });
+    provider.next([patience.delayed(Duration::from_secs(1))]);
+    let path = place(&api.send(queued::of("later", 1)).await);
+    provider.arrived(1).await;
+    let connected = async || {
+        let (client, connection) = tokio_postgres::connect(&database.url, NoTls).await.expect("it is there");
+        tokio::spawn(connection);
+        client
+    };
+    // Whoever is within a transaction sees others as they were when it first looked.
+    let (somebody, watcher) = (connected().await, connected().await);
+    let lock = "BEGIN; LOCK TABLE causeway.progress IN SHARE MODE";
+    somebody.batch_execute(lock).await.expect("nobody writes how a run stands");
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("it waits to be put off", async || {
+        let waiting: i64 = watcher.query_one(waiting, &[]).await.expect("it is asked").get(0);
+        (waiting == 1).then_some(())
+    })
+    .await;
+    cancel(&api, &path).await;
+    somebody.batch_execute("ROLLBACK").await.expect("it is let go");
+    let run = over(&api, &path).await;
+    assert_eq!(run["status"], "cancelled", "{run}");
+    assert_eq!(provider.arrivals().len(), 1);
+    server.terminate();
+    assert_eq!(server.ended().await.status.code(), Some(0));
 }
 
 #[tokio::test]

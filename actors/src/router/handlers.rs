@@ -205,8 +205,11 @@ impl Handler<Abandon> for Router {
     type Result = ();
 
     fn handle(&mut self, Abandon(run): Abandon, ctx: &mut Self::Context) {
-        if let Some(flight) = self.runs.remove(&run) {
-            self.drive(ctx, flight, |flight, now| flight.run.cancel(now));
+        let Some(mut flight) = self.runs.remove(&run) else { return self.cancel_elsewhere(&run) };
+        if let Some(kept) = flight.kept.as_mut().filter(|kept| kept.put_off.is_some()) {
+            // What is being written does not know of it.
+            kept.put_off_cancelled = true;
         }
+        self.drive(ctx, flight, |flight, now| flight.run.cancel(now));
     }
 }

@@ -47,6 +47,8 @@ pub struct Keeper {
     pub render: fn(&Outcome, bool) -> StoredAnswer,
     /// Told of a run that waits at an integration now.
     pub queued: Arc<dyn Fn(&IntegrationName) + Send + Sync>,
+    /// Told of a run that was to be cancelled when no router had it any more, or just put it off.
+    pub cancelled: Arc<dyn Fn(&RunId) + Send + Sync>,
     /// Whether an integration takes no queued work until somebody says so.
     pub is_paused: Arc<dyn Fn(&IntegrationName) -> bool + Send + Sync>,
 }
@@ -82,6 +84,8 @@ pub(super) struct Kept {
     pub(super) configuration: ConfigurationId,
     /// Where and until when it is put off, until that is written down.
     pub(super) put_off: Option<Queue>,
+    /// Whether it was cancelled since.
+    pub(super) put_off_cancelled: bool,
 }
 
 /// A call that waits until it may be sent.
@@ -202,6 +206,7 @@ impl Kept {
             ticket,
             configuration,
             put_off: None,
+            put_off_cancelled: false,
         }
     }
 
